@@ -22,9 +22,9 @@ WAIT_S = 120.0
 def until(condition: Callable[[], Any], said: Callable[[], str] = lambda: "") -> Any:
     """Look again until something is so; end the test if it never is."""
     ends_s = time.monotonic() + WAIT_S
-    while not (found := condition()):
-        assert time.monotonic() < ends_s, said()
+    while not (found := condition()) and time.monotonic() < ends_s:
         time.sleep(0.05)
+    assert found, said()
     return found
 
 

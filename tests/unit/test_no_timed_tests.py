@@ -23,6 +23,7 @@ SHORT_S = 60
 """What ends a test that hangs is no shorter: a process that imports TVM takes tens of seconds on a busy machine."""
 
 SLEEPS = {
+    "dask_clusters.py::until": "looks again until something is so; ends what hangs",
     "integration/running_mbench.py::Running.assert_nobody_left": "looks until processes have ended; ends what hangs",
     "integration/running_mbench.py::Running.wait_until_stopped": "looks again until a process has stopped itself",
     "integration/board_server.py::Serving.assert_idle": "looks again until processes have ended; ends those that hang",
