@@ -200,7 +200,8 @@ def _standing(change: Change, quantity: Quantity, *, too_large: bool) -> Standin
         return "perhaps" if too_large or not change.worse else "changed"
     if too_large:
         return "machine" if change.machine else "regressed"
-    return "improved" if quantity.better == "lower" and not change.worse else "changed"
+    better = quantity.better == "lower" and not change.worse and not change.model
+    return "improved" if better else "changed"
 
 
 def _added_up(series: Series, found: Sequence[Change], change: Change, tolerated: float) -> float | None:
@@ -251,6 +252,8 @@ def _conclusion(
         return "regressed", f"{len(worse)} regressed {window.words}: {_named(worse)}"
     if not judged:
         return "inconclusive", f"no series has the {2 * change_points.FEWEST} runs that a change takes"
+    if window.since is not None and all(each.points[-1].at < window.since for each in judged):
+        return "inconclusive", f"no run is there {window.words}: nothing was measured, or it was not added"
     unsure = [each for each in findings if each.standing == "perhaps" and each.change.worse]
     if unsure:
         more = max(each.change.more_runs or 1 for each in unsure)

@@ -50,6 +50,7 @@ _POSTGRESQL: tuple[tuple[str, type[MbenchError], str], ...] = (
 """By the beginning of SQLSTATE. Source: PostgreSQL, Appendix A, error codes."""
 _UNREACHED: tuple[tuple[str, str], ...] = (
     ("password", "the server refuses this user or this password"),
+    ("connection option", "it has an option after '?' that PostgreSQL does not know"),
     ("no pg_hba.conf entry", "the server refuses this user from this machine"),
     ("does not exist", "the server has no such database or user"),
     ("starting up", "the server is starting or stopping; try again"),

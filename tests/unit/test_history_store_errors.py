@@ -34,6 +34,7 @@ class Planted(Exception):
         (Planted(sqlstate="XX001"), StoreError, "damaged"),
         (Planted(sqlstate="55P03"), OutputError, "try again"),
         (Planted("odd", sqlstate="99999"), OutputError, "the server reports 99999: odd"),
+        (Planted('invalid connection option "hunter2"'), StoreError, "an option after '?'"),
         (Planted("connection timeout expired"), StoreError, "no answer"),
         (Planted('SSL error: certificate of "h"'), StoreError, "no encrypted connection"),
         (Planted("who knows, hunter2"), StoreError, "the server cannot be reached"),
