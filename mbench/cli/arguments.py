@@ -25,15 +25,10 @@ class _PathType(click.Path):
 PATH = _PathType()
 
 
-class _SourceType(click.ParamType):
-    """A path, or the URL of a store: as it was written, for a path would join the slashes of a URL."""
-
-    name = "path"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the text; refuse what can be no path either."""
-        PATH.convert(value, param, ctx)
-        return str(value)
+def _source(text: str) -> str:
+    """Return a path, or the URL of a store, as it was written: a path would join the slashes of a URL."""
+    PATH.convert(text, None, None)
+    return text
 
 
-SOURCE = _SourceType()
+SOURCE = click.types.FuncParamType(_source)

@@ -32,7 +32,7 @@ _SQLITE: tuple[tuple[str, type[MbenchError], str], ...] = (
     ("SQLITE_IOERR", OutputError, "the disk or the network folder that it is on does not answer as it should"),
     ("SQLITE_CORRUPT", StoreError, _DAMAGED),
     ("SQLITE_NOTADB", StoreError, "it is no database of SQLite; expected a store that 'mbench history add' made"),
-    ("SQLITE_CANTOPEN", StoreError, "it cannot be opened; look at the rights of the file and of its folder"),
+    ("SQLITE_CANTOPEN", StoreError, "it is gone or cannot be opened; look at the rights of the file and of its folder"),
     ("SQLITE_PERM", StoreError, "it cannot be opened; look at the rights of the file and of its folder"),
 )
 """By the beginning of the code's name; the first that fits counts."""

@@ -12,8 +12,6 @@ from mbench.terminal.listings import Listing
 _NETWORKS = 2
 """Of a record, so many are named."""
 _COMMIT = 9
-_WHOLE = ("date", "digest", "commit")
-"""Columns that are to be copied, or read at a glance: never in two lines."""
 _NONE = "no record is there, or none fits what was asked for"
 
 
@@ -32,8 +30,7 @@ def records(store: str, found: Sequence[Mapping[str, Any]]) -> Listing:
     if not found:
         return Listing([plain.line(f"{store}: {_NONE}")], [])
     table = record_tables.ruled("Records", ("date", "digest", "target", "machine", "networks", "commit"), ())
-    for column in table.columns:
-        column.no_wrap = column.header in _WHOLE
+    table.columns[1].no_wrap = True  # a digest is copied, so it stands in one line
     for each in found:
         names = [*each["networks"][:_NETWORKS]]
         more = len(each["networks"]) - len(names)

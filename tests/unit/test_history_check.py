@@ -162,6 +162,14 @@ def test_what_ended_is_not_judged_and_is_counted() -> None:
     assert check.judge([ended]).conclusion == "regressed", "it is the newest of all that are asked for"
 
 
+def test_one_run_of_a_wrong_clock_does_not_end_all_other_series() -> None:
+    late = series(timed(100), network="other")
+    future = msgspec.structs.replace(late.points[-1], at=datetime.datetime(9999, 1, 1, tzinfo=datetime.UTC))
+    wrong = msgspec.structs.replace(late, points=(*late.points, future))
+    verdict = check.judge([series(timed(100, (94, 0.05))), wrong])
+    assert (verdict.conclusion, verdict.series, verdict.ended) == ("regressed", 2, 0)
+
+
 def test_too_few_runs_everywhere_is_no_verdict() -> None:
     verdict = check.judge([series(timed(7))])
     assert (verdict.conclusion, verdict.series, verdict.short) == ("inconclusive", 0, 1)

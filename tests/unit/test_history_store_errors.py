@@ -27,7 +27,7 @@ class Planted(Exception):
         (Planted(sqlite_errorname="SQLITE_FULL"), OutputError, "no space left"),
         (Planted(sqlite_errorname="SQLITE_IOERR_READ"), OutputError, "the disk or the network folder"),
         (Planted(sqlite_errorname="SQLITE_CORRUPT_INDEX"), StoreError, "damaged"),
-        (Planted(sqlite_errorname="SQLITE_CANTOPEN"), StoreError, "cannot be opened"),
+        (Planted(sqlite_errorname="SQLITE_CANTOPEN"), StoreError, "is gone or cannot be opened"),
         (Planted("odd\nthing", sqlite_errorname="SQLITE_NEW"), OutputError, "odd thing"),
         (Planted(sqlstate="28P01"), StoreError, "refuses this user or this password"),
         (Planted(sqlstate="53100"), OutputError, "no space left"),
