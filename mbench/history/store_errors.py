@@ -39,6 +39,7 @@ _SQLITE: tuple[tuple[str, type[MbenchError], str], ...] = (
 _POSTGRESQL: tuple[tuple[str, type[MbenchError], str], ...] = (
     ("28", StoreError, "the server refuses this user or this password"),
     ("3D000", StoreError, "the server has no database of this name; make it with createdb"),
+    ("3F000", StoreError, "it has no schema to make tables in; see search_path in the URL, or make the schema"),
     ("42501", OutputError, _NO_RIGHT),
     ("25006", OutputError, _NO_RIGHT),
     ("53100", OutputError, _NO_ROOM),

@@ -30,6 +30,7 @@ class Planted(Exception):
         (Planted(sqlite_errorname="SQLITE_CANTOPEN"), StoreError, "is gone or cannot be opened"),
         (Planted("odd\nthing", sqlite_errorname="SQLITE_NEW"), OutputError, "odd thing"),
         (Planted(sqlstate="28P01"), StoreError, "refuses this user or this password"),
+        (Planted(sqlstate="3F000"), StoreError, "no schema to make tables in"),
         (Planted(sqlstate="53100"), OutputError, "no space left"),
         (Planted(sqlstate="XX001"), StoreError, "damaged"),
         (Planted(sqlstate="55P03"), OutputError, "try again"),
