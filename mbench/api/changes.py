@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import fnmatch
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,8 @@ from typing import NamedTuple
 import msgspec
 
 from mbench.analysis.frame import AnyPath
-from mbench.core.errors import UsageError, did_you_mean
+from mbench.core import plain
+from mbench.core.errors import UsageError, did_you_mean, shortened
 from mbench.gating import acceptance, limits
 from mbench.history import changes, check
 from mbench.history.check import HistoryVerdict, Window
@@ -20,6 +22,7 @@ from mbench.history.series import Change, Series
 from mbench.history.store import Store
 
 _ALL = Filter()
+_LONGEST = 200
 _SHOWN_FIRST = ("latency_s", "instructions", "latency_model_s")
 """The first of these that a network has is drawn."""
 
@@ -77,7 +80,7 @@ def check_history(of: Store, where: Filter = _ALL, *, options: CheckOptions = _D
     whole = msgspec.structs.replace(where, networks=(), dtypes=(), threads=(), since=None, until=None)
     found = of.series(whole)
     if not any(where.takes(each.identity) for each in found):
-        raise _nothing(of, where, found)
+        raise nothing(of, where)
     return check.judge(
         found, window=Window(runs=options.runs, since=options.since), limits=tolerated, accepted=agreed,
         quantities=options.quantities, wanted=where.takes,
@@ -96,7 +99,7 @@ def drawn(of: Store, where: Filter, quantity: str | None = None) -> Drawn:
     known = of.series(whole)
     found = [each for each in known if where.takes(each.identity) and each.points]
     if not found:
-        raise _nothing(of, where, known)
+        raise nothing(of, where)
     names = {each.quantity.name for each in found}
     if quantity and quantity not in names:
         raise UsageError(f"{of.shown} has no {quantity} of what is asked for; it has {', '.join(sorted(names))}")
@@ -118,11 +121,35 @@ def _check_quantities(asked: Collection[str]) -> None:
             raise UsageError(f"quantity {name!r} is not known{hint}")
 
 
-def _nothing(of: Store, where: Filter, known: Collection[Series]) -> UsageError:
-    names = sorted({each.identity.network for each in known})
-    asked = ", ".join(where.networks) or "what is asked for"
-    hint = did_you_mean(where.networks[0], names) if where.networks else ""
-    return UsageError(f"{of.shown} has no runs of {asked}{hint or '; see mbench history list'}")
+def nothing(of: Store, where: Filter) -> UsageError:
+    """Return the refusal of what no run of a store fits: it says what the store has instead.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    listed = of.listed()
+    if not listed:
+        return UsageError(f"{of.shown} has no runs yet; 'mbench history add' or 'mbench run --store' adds some")
+    known = (
+        ("", where.networks, {name for each in listed for name in each.networks}),
+        ("target ", where.targets, {each.target for each in listed}),
+        ("machine ", where.machines, {each.host for each in listed}),
+        ("branch ", where.branches, {each.labels.get("branch", "") for each in listed} - {""}),
+    )
+    asked = [f"{what}{name}" for what, names, _ in known for name in names]
+    asked += [*where.dtypes, *(f"{each} threads" for each in where.threads)]
+    hint = next(filter(None, (_near(what, names, there) for what, names, there in known)), "")
+    said = shortened(plain.visible(", ".join(asked) or "what is asked for"), _LONGEST)
+    return UsageError(f"{of.shown} has no runs of {said}{hint or '; see mbench history list'}")
+
+
+def _near(what: str, asked: Collection[str], known: Collection[str]) -> str:
+    """Return what there is instead of the first name that is not known; empty: all of them are, or fit as globs."""
+    for name in asked:
+        if not any(name == each or (not what and fnmatch.fnmatchcase(each, name)) for each in known):
+            there = shortened(plain.visible(", ".join(sorted(known))), _LONGEST)
+            return did_you_mean(name, known) or (f"; there is {what}{there}" if there else "")
+    return ""
 
 
 def _path(file: AnyPath | None) -> Path | None:

@@ -93,10 +93,11 @@ def add_run(record: Record, url: AnyPath) -> tuple[str, Added]:
 
 def _read(paths: Iterable[AnyPath], refused: list[str]) -> Iterator[Record]:
     """Yield the records in files and other stores; of a folder, what is of `mbench fit` is left out."""
-    for path in map(Path, paths):
+    for given in paths:
+        path = Path(given)
         try:
-            if store_address.is_store(path):
-                with store.open_store(path) as other:
+            if store_address.is_store(given):
+                with store.open_store(given) as other:
                     yield from (record for _, record in other.records())
                 continue
             files = frame.every_file(path)

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from mbench.analysis.frame import AnyPath
+from mbench.api.changes import nothing
 from mbench.core import no_gc
 from mbench.core.progress import Note
 from mbench.gating import acceptance
@@ -54,7 +55,7 @@ def publish(
         note: called with each record that could not be read; by default a warning.
 
     Raises:
-        UsageError: the folder holds something else.
+        UsageError: the folder holds something else, or no run fits networks, targets or machines that were asked for.
         StoreError: the store cannot be read.
         OutputError: the folder cannot be written.
 
@@ -113,6 +114,8 @@ class _SiteJob:
         with no_gc.not_collected():
             company = self.of.series(all_of_them)
             series = [each for each in company if self.where.takes(each.identity)]
+            if not series and live is None and self.where.by_identity:
+                raise nothing(self.of, self.where)
             found = changes.found(series, company)
             return site.publish(
                 folder,

@@ -23,3 +23,12 @@ class _PathType(click.Path):
 
 
 PATH = _PathType()
+
+
+def _source(text: str) -> str:
+    """Return a path, or the URL of a store, as it was written: a path would join the slashes of a URL."""
+    PATH.convert(text, None, None)
+    return text
+
+
+SOURCE = click.types.FuncParamType(_source)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from mbench.cli import options, printing, store_options, streams
-from mbench.cli.arguments import PATH
+from mbench.cli.arguments import SOURCE
 from mbench.core.exits import Exit
 
 
 @click.command()
-@click.argument("paths", type=PATH, nargs=-1, required=True, metavar="RECORD|FOLDER|STORE.db...")
+@click.argument("paths", type=SOURCE, nargs=-1, required=True, metavar="RECORD|FOLDER|STORE.db...")
 @store_options.store
 @options.as_json
-def add(paths: tuple[Path, ...], store_url: str | None, as_json: bool) -> int:
+def add(paths: tuple[str, ...], store_url: str | None, as_json: bool) -> int:
     """Add records, or another store's, to a store; it is made where there is none.
 
     What is there already is left alone: adding twice is adding once. A resumed

@@ -16,7 +16,7 @@ from mbench.history.series import Identity, Point, Series
 _DIGESTS = {
     "network": "the network's weights or layers differ", "file": "the user's files differ",
     "content": "the user's files differ", "quantization": "it is quantised in another way",
-    "figures": "figures of the target's description differ",
+    "figures": "figures of the target's description differ", "model": "latency is modelled in another way",
     "schedules": "schedules of its kernels differ", "tuned": "tuned choices differ", "build": "another build",
 }  # fmt: skip
 """Marks that are digests, and what to say of a difference."""
@@ -24,6 +24,9 @@ _LAST = ("build",)
 """Marks that say little if another says why."""
 _COUNTS = ("instructions", "loads", "stores", "macs", "library_bytes")
 """Quantities that say whether the same work was done, the most telling first."""
+_SMALL = 1e-3
+_LONGEST = 60
+"""Characters of a mark that are said."""
 _SAME = "the same"
 _OF_MODEL = "the model of the target says something else, of code that costs the same"
 _WINDOW = 5
@@ -110,7 +113,9 @@ def _marks(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]
     yield from dict.fromkeys(_DIGESTS[name] for name in digests)
     for name in telling:
         if name not in _DIGESTS:
-            yield f"{name} {before.get(name) or 'not known'} → {after.get(name) or 'not known'}"
+            values = [found.get(name) or "not known" for found in (before, after)]
+            long = max(map(len, values)) > _LONGEST
+            yield f"{name} differs, see the two records" if long else f"{name} {' → '.join(values)}"
     if not telling:
         yield from (_DIGESTS[name] for name in differing)
 
@@ -127,7 +132,8 @@ def _counts(known: Iterator[Series], series: Series, before: Point, after: Point
         if was == now:
             same.append(f"{_SAME} {each.quantity.label}")
         elif was:
-            moved.append(f"{each.quantity.label} {units.change(now / was - 1, 2)}")
+            share = now / was - 1
+            moved.append(f"{each.quantity.label} {units.change(share, 2 if abs(share) >= _SMALL else 4)}")
     return moved or same[:1]
 
 

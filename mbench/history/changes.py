@@ -53,7 +53,7 @@ def _changes(series: Series, company: Company) -> Iterator[Change]:
             low=step.low, high=step.high, p_value=None if series.quantity.kind == "exact" else step.p_value,
             certainty="certain" if step.more_runs is None else "perhaps", more_runs=step.more_runs,
             worse=series.quantity.better == "lower" and step.after > step.before and not causes.model,
-            machine=causes.machine,
+            machine=causes.machine, model=causes.model,
             record=first.record, commits=(earlier.labels.get("commit"), first.labels.get("commit")),
             causes=causes.words,
         )  # fmt: skip

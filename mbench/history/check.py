@@ -127,7 +127,7 @@ def judge(
     """
     asked = [each for each in series if each.points and _judged(each.quantity.name, quantities)]
     asked = [each for each in asked if wanted is None or wanted(each.identity)]
-    newest = max((each.points[-1].at for each in asked), default=None)
+    newest = _newest(asked)
     alive = [each for each in asked if newest is not None and each.points[-1].at >= newest - ENDED]
     judged = [each for each in alive if len(each.points) >= _fewest(each)]
     found = changes.found(judged, series)
@@ -145,6 +145,13 @@ def judge(
         runs=sum(len(each.points) for each in judged), ended=len(asked) - len(alive), short=len(alive) - len(judged),
         findings=ranked, accepted=tuple(used),
     )  # fmt: skip
+
+
+def _newest(series: Sequence[Series]) -> datetime.datetime | None:
+    """Return when the newest run of all was; one that a wrong clock dated in the future does not end all others."""
+    moments = {point.at for each in series for point in each.points}
+    today = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
+    return max((at for at in moments if at <= today), default=max(moments, default=None))
 
 
 def metric(quantity: str) -> str:
@@ -200,7 +207,8 @@ def _standing(change: Change, quantity: Quantity, *, too_large: bool) -> Standin
         return "perhaps" if too_large or not change.worse else "changed"
     if too_large:
         return "machine" if change.machine else "regressed"
-    return "improved" if quantity.better == "lower" and not change.worse else "changed"
+    better = quantity.better == "lower" and not change.worse and not change.model
+    return "improved" if better else "changed"
 
 
 def _added_up(series: Series, found: Sequence[Change], change: Change, tolerated: float) -> float | None:
@@ -251,6 +259,8 @@ def _conclusion(
         return "regressed", f"{len(worse)} regressed {window.words}: {_named(worse)}"
     if not judged:
         return "inconclusive", f"no series has the {2 * change_points.FEWEST} runs that a change takes"
+    if window.since is not None and all(each.points[-1].at < window.since for each in judged):
+        return "inconclusive", f"no run is there {window.words}: nothing was measured, or it was not added"
     unsure = [each for each in findings if each.standing == "perhaps" and each.change.worse]
     if unsure:
         more = max(each.change.more_runs or 1 for each in unsure)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mbench.core import system_limits
 from mbench.core.errors import OutputError, StoreError, UsageError, shortened
 from mbench.history import store_errors
 from mbench.history.store_address import StoreAddress, check_file
@@ -100,6 +101,10 @@ class Database:
             raise StoreError(f"{file}: there is no store; 'mbench history add' makes one")
         if not file.absolute().parent.is_dir():
             raise OutputError(f"{file}: its folder is not there; make it, or give another file")
+        try:
+            file.touch()  # connections make none: a store that was moved away meanwhile does not come back empty
+        except OSError as error:
+            raise OutputError(f"{file}: cannot be made: {system_limits.why(error)}; give another file") from None
 
     def _version(self, connection: Connection) -> str | None:
         """Return the version of the store; None: there is nothing.
@@ -166,7 +171,7 @@ def _engine_of_file(file: Path) -> Engine:
 
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(
-            f"{uri}?mode=rwc", uri=True, timeout=WAIT_S, isolation_level=None, check_same_thread=False
+            f"{uri}?mode=rw", uri=True, timeout=WAIT_S, isolation_level=None, check_same_thread=False
         )
         connection.execute("PRAGMA foreign_keys = ON")
         return connection

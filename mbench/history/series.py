@@ -107,6 +107,8 @@ class Change(Strict, frozen=True, kw_only=True):
     worse: bool
     machine: bool = False
     """Whether it is the machine's and not the network's: one build on both sides, and others there moved with it."""
+    model: bool = False
+    """Whether it is that of the model behind a modelled quantity: what was counted is the same."""
     record: str
     """The first record after it."""
     commits: tuple[str | None, str | None] = (None, None)

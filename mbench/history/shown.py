@@ -97,7 +97,7 @@ def _section(title: str, findings: Sequence[HistoryFinding], *, several: bool) -
     reasons: dict[tuple[str, str], list[str]] = {}
     for each in listed:
         said = "; ".join(filter(None, (_when(each.change), commits(each.change), *each.change.causes)))
-        reasons.setdefault((each.identity.network, said), []).append(each.quantity.label)
+        reasons.setdefault((_network(each, several=several), said), []).append(each.quantity.label)
     for (network, said), labels in reasons.items():
         yield Padding(text(f"{network}, {', '.join(dict.fromkeys(labels))}: {said}"), (0, 0, 0, 2))
     if len(findings) > _MOST:
@@ -181,7 +181,9 @@ def _none(changes: Sequence[Change]) -> str:
 
 
 def _style(change: Change) -> str:
-    return "yellow" if change.certainty == "perhaps" else "red" if change.worse else "green"
+    if change.certainty == "perhaps":
+        return "yellow"
+    return "red" if change.worse else "" if change.model else "green"
 
 
 def _line(series: Series, changes: Sequence[Change]) -> Iterator[RenderableType]:

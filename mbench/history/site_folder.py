@@ -119,6 +119,8 @@ def replaced(folder: Path, made_with: str) -> Iterator[SiteFolder]:
         OutputError: it could not be written.
     """
     folder = folder.resolve()
+    if not folder.name:
+        raise UsageError(f"{_shown(folder)} holds everything; choose a folder of its own for the site")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with scratch.only(folder), scratch.folder(folder.parent) as room:

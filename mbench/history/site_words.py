@@ -62,7 +62,7 @@ def kind(change: Change, quantity: Quantity) -> str:
         return "perhaps"
     if change.machine:
         return "machine"
-    if quantity.better == "neither" or change.ratio == 1:
+    if quantity.better == "neither" or change.ratio == 1 or change.model:
         return "changed"
     return "worse" if change.worse else "better"
 

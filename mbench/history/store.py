@@ -10,7 +10,7 @@ import itertools
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -39,6 +39,14 @@ _LONGEST = 80
 _ALL = Filter()
 _NAMES = msgspec.json.Decoder(tuple[str, ...])
 _LABELS = msgspec.json.Decoder(dict[str, str])
+
+
+class _Dated(NamedTuple):
+    """A run that is dated in the future."""
+
+    host: str
+    at: datetime.datetime
+    run_id: str
 
 
 class Added(Strict, frozen=True, kw_only=True):
@@ -103,7 +111,7 @@ class Store:
         Raises:
             OutputError: the store cannot be written.
         """
-        counts, refused, notes = dict.fromkeys(("new", "replaced", "known"), 0), list[str](), list[str]()
+        counts, refused, dated = dict.fromkeys(("new", "replaced", "known"), 0), list[str](), list[_Dated]()
         given = iter(records)
         while batch := list(itertools.islice(given, _BATCH)):
             made = []
@@ -119,10 +127,10 @@ class Store:
             for item, outcome in outcomes:
                 if outcome in counts:
                     counts[outcome] += 1
-                    notes.extend(_dated(item))
+                    dated += _in_the_future(item)
                 else:
                     refused.append(outcome)
-        return Added(**counts, refused=tuple(refused), notes=tuple(notes))
+        return Added(**counts, refused=tuple(refused), notes=tuple(_of_wrong_clocks(dated)))
 
     def _added(self, connection: Connection, writer: RecordWriter, item: ReadyRecord) -> str:
         """Add a record; return `new`, `replaced`, `known`, or why it is refused."""
@@ -290,13 +298,23 @@ def _check_installed() -> None:
         ) from None
 
 
-def _dated(item: ReadyRecord) -> Iterator[str]:
+def _in_the_future(item: ReadyRecord) -> Iterator[_Dated]:
+    """Yield when a run was, if that is after today."""
     at = moments.of_record(item.record)
     if at > datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1):
-        host = shortened(plain.visible(item.record.host.name), _LONGEST)
+        yield _Dated(item.record.host.name, at, item.run_id)
+
+
+def _of_wrong_clocks(dated: Iterable[_Dated]) -> Iterator[str]:
+    """Yield a line for each machine that dated runs after today."""
+    for host, group in itertools.groupby(sorted(dated), key=lambda each: each.host):
+        first, *more = group
+        runs = f"run {shortened(first.run_id, _LONGEST)}" + (f" and {len(more)} more are" if more else " is")
+        what = "these runs stand" if more else "the run stands"
         yield (
-            f"run {shortened(item.run_id, _LONGEST)} is dated {at:%Y-%m-%d}, after today: the clock of {host} was "
-            "wrong, and the run stands last in its series"
+            f"{runs} dated {first.at:%Y-%m-%d}{' and later' if more else ''}, after today: the clock of "
+            f"{shortened(plain.visible(host), _LONGEST)} was wrong, and {what} last in "
+            f"{'their' if more else 'its'} series"
         )
 
 

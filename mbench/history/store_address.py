@@ -25,8 +25,10 @@ _SCHEMES = {
     **dict.fromkeys(("sqlite", "sqlite+pysqlite"), "sqlite"),
 }
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_SECRET = re.compile(r"pass|secret|token|key", re.IGNORECASE)
-"""Of options in a URL whose values are not shown."""
+_MISWRITTEN = re.compile(r"/{0,3}[^/]*:[^/]*@|[a-z+]+:.*@|(postgres|sqlite)[a-z0-9+]*:", re.IGNORECASE | re.DOTALL)
+"""How a URL begins that lacks a part: no message quotes it, for there may be a password in it."""
+_SHOWN_OPTIONS = ("host", "port", "options", "sslmode")
+"""Of a URL; others may be a user, a password, or a password with a wrong name."""
 _HINT = "expected a file such as mbench-history.db, sqlite:///FILE, or postgresql://USER@HOST/DATABASE"
 _SHOWN = 200
 _MAGIC = b"SQLite format 3\0"
@@ -51,9 +53,11 @@ def parse(text: str | os.PathLike[str]) -> StoreAddress:
     Raises:
         UsageError: it is none of these, or SQLAlchemy is not installed.
     """
-    given = os.fspath(text)
+    given = _given(text)
     found = _URL.match(given)
     if found is None:
+        if _miswritten(given):
+            raise UsageError(f"store …: this is neither a file nor a whole URL; {_HINT}")
         return _of_file(given)
     scheme = _SCHEMES.get(found[1].lower())
     if scheme is None:
@@ -66,10 +70,12 @@ def parse(text: str | os.PathLike[str]) -> StoreAddress:
 
 def is_store(text: str | os.PathLike[str]) -> bool:
     """Return whether something is given as a store, rather than as a record or a folder of records."""
-    given = os.fspath(text)
+    given = _given(text)
     found = _URL.match(given)
     if found is not None:
-        return found[1].lower() in _SCHEMES
+        return found[1].lower() in _SCHEMES or "@" in given
+    if _miswritten(given):
+        return True
     path = Path(given)
     try:
         if path.suffix.lower() in ENDINGS:
@@ -97,6 +103,17 @@ def check_file(file: Path) -> None:
         raise StoreError(f"{file} is no database of SQLite; expected a store that 'mbench history add' made")
 
 
+def _given(text: str | os.PathLike[str]) -> str:
+    """Return what is given; around a URL no spaces and ends of lines count, which files of secrets have."""
+    given = os.fspath(text)
+    return given.strip() if _URL.match(given.strip()) or _miswritten(given.strip()) else given
+
+
+def _miswritten(text: str) -> bool:
+    """Return whether a text is a URL without one of its parts, and no file's name."""
+    return _MISWRITTEN.match(text) is not None and not os.path.lexists(text.replace("\0", ""))
+
+
 def _of_file(text: str) -> StoreAddress:
     if not text or "\0" in text or text == ":memory:":
         raise UsageError(f"store {cut(repr(text), _SHOWN)}: no file has this name; {_HINT}")
@@ -116,7 +133,7 @@ def _of_server(text: str) -> StoreAddress:
         raise UsageError(f"store postgresql://…: it is not understood; {_HINT}") from None
     if not url.database:
         raise UsageError(f"store postgresql://…: it names no database; {_HINT}")
-    query = {key: value for key, value in url.query.items() if not _SECRET.search(key)}
+    query = {key: value for key, value in url.query.items() if key in _SHOWN_OPTIONS}
     bare = URL.create("postgresql", host=url.host, port=url.port, database=url.database, query=query)
     return StoreAddress(shown=bare.render_as_string(), url=url)
 

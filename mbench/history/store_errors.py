@@ -32,13 +32,14 @@ _SQLITE: tuple[tuple[str, type[MbenchError], str], ...] = (
     ("SQLITE_IOERR", OutputError, "the disk or the network folder that it is on does not answer as it should"),
     ("SQLITE_CORRUPT", StoreError, _DAMAGED),
     ("SQLITE_NOTADB", StoreError, "it is no database of SQLite; expected a store that 'mbench history add' made"),
-    ("SQLITE_CANTOPEN", StoreError, "it cannot be opened; look at the rights of the file and of its folder"),
+    ("SQLITE_CANTOPEN", StoreError, "it is gone or cannot be opened; look at the rights of the file and of its folder"),
     ("SQLITE_PERM", StoreError, "it cannot be opened; look at the rights of the file and of its folder"),
 )
 """By the beginning of the code's name; the first that fits counts."""
 _POSTGRESQL: tuple[tuple[str, type[MbenchError], str], ...] = (
     ("28", StoreError, "the server refuses this user or this password"),
     ("3D000", StoreError, "the server has no database of this name; make it with createdb"),
+    ("3F000", StoreError, "it has no schema to make tables in; see search_path in the URL, or make the schema"),
     ("42501", OutputError, _NO_RIGHT),
     ("25006", OutputError, _NO_RIGHT),
     ("53100", OutputError, _NO_ROOM),
@@ -50,6 +51,7 @@ _POSTGRESQL: tuple[tuple[str, type[MbenchError], str], ...] = (
 """By the beginning of SQLSTATE. Source: PostgreSQL, Appendix A, error codes."""
 _UNREACHED: tuple[tuple[str, str], ...] = (
     ("password", "the server refuses this user or this password"),
+    ("connection option", "it has an option after '?' that PostgreSQL does not know"),
     ("no pg_hba.conf entry", "the server refuses this user from this machine"),
     ("does not exist", "the server has no such database or user"),
     ("starting up", "the server is starting or stopping; try again"),

@@ -30,6 +30,7 @@ def records(store: str, found: Sequence[Mapping[str, Any]]) -> Listing:
     if not found:
         return Listing([plain.line(f"{store}: {_NONE}")], [])
     table = record_tables.ruled("Records", ("date", "digest", "target", "machine", "networks", "commit"), ())
+    table.columns[1].no_wrap = True  # a digest is copied, so it stands in one line
     for each in found:
         names = [*each["networks"][:_NETWORKS]]
         more = len(each["networks"]) - len(names)

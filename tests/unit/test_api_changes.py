@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
+from typing import Any
 
 import changed_stores as stores
 import pytest
@@ -39,3 +40,28 @@ def test_what_is_drawn_has_the_changes_of_all_quantities(slower: Path) -> None:
     assert {each.identity.network for each in drawn.others} == {NAME}
     assert [change.at for change in drawn.changes[drawn.series[0].id]] == [20]
     assert drawn.changes.keys() == {each.id for each in (*drawn.series, *drawn.others)}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"networks": ("mobilenet_v1_0.5_3",)}, "did you mean"),
+        ({"networks": ("resnet*",)}, f"there is {NAME}"),
+        ({"networks": (NAME,), "targets": ("pi",)}, f"{NAME}, target pi; there is target host"),
+        ({"machines": ("testhos",)}, "did you mean 'testhost'?"),
+        ({"branches": ("main",)}, "no runs of branch main; see mbench history list"),
+        ({"dtypes": ("int8",), "threads": (9,)}, "no runs of int8, 9 threads; see mbench history list"),
+    ],
+)
+def test_what_is_not_there_is_answered_with_what_is(slower: Path, asked: dict[str, Any], said: str) -> None:
+    with mbench.open_store(slower) as store:
+        for use in (mbench.check_history, changes.drawn):
+            with pytest.raises(UsageError) as caught:
+                use(store, Filter(**asked))
+            assert said in str(caught.value)
+
+
+def test_an_empty_store_is_called_one(tmp_path: Path) -> None:
+    with mbench.open_store(tmp_path / "a.db", create=True) as store, pytest.raises(UsageError) as caught:
+        mbench.check_history(store)
+    assert "has no runs yet; 'mbench history add'" in str(caught.value)

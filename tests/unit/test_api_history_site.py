@@ -11,7 +11,7 @@ import record_factory as factory
 
 import mbench
 from mbench.api import history_site
-from mbench.core.errors import StoreError
+from mbench.core.errors import StoreError, UsageError
 from mbench.history import serve
 
 
@@ -72,3 +72,14 @@ def test_what_somebody_agreed_to_is_marked_so(tmp_path: Path) -> None:
             assert done.changes == 1
             assert f'<span class="badge {badge}">' in html
     assert "Accepted: a better model." in html
+
+
+def test_a_network_that_is_not_there_leaves_the_site_that_is(tmp_path: Path) -> None:
+    with mbench.open_store(tmp_path / "history.db", create=True) as store:
+        mbench.publish(store, tmp_path / "site", record_pages=0)  # an empty store has a site
+        store.add([factory.record(("mobilenet_v1_0.25_128",))])
+        mbench.publish(store, tmp_path / "site", record_pages=0)
+        before = (tmp_path / "site" / "index.html").read_bytes()
+        with pytest.raises(UsageError, match=r"did you mean 'mobilenet_v1_0.25_128'"):
+            mbench.publish(store, tmp_path / "site", mbench.Filter(networks=("mobilenet_v1_0.25_12",)))
+    assert (tmp_path / "site" / "index.html").read_bytes() == before

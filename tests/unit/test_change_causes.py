@@ -122,5 +122,13 @@ def test_a_modelled_latency_of_equal_counts_is_no_regression_but_the_model_s() -
     same, more = series([300e6] * 60, INSTRUCTIONS), series([300e6] * AT + [309e6] * 20, INSTRUCTIONS)
     for counts, worse in ((same, False), (more, True)):
         [change] = changes.found([modelled], [counts])[modelled.id]
-        assert change.worse is worse
+        assert (change.worse, change.model) == (worse, not worse)
         assert any("the model of the target" in each for each in change.causes) is not worse
+
+
+@pytest.mark.parametrize("name", ["model", "code", "kernel"])
+def test_a_mark_of_any_length_is_said_in_a_few_words(name: str) -> None:
+    marks = {index: {name: f"{'a long description ' * 30}{index >= AT}"} for index in range(60)}
+    [said] = causes(moved(marks=marks.__getitem__)).words
+    assert len(said) < 60
+    assert "differ" in said or "another way" in said

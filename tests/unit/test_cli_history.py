@@ -56,9 +56,20 @@ def test_add_list_and_export(run: Mbench, folder: Path) -> None:
     assert listed.code == 0
     assert all(word in listed.out for word in ("2025-03-01 12:00", "testhost", "4f2a9c1b0", stores.SMALL))
     assert max(map(len, listed.out.splitlines())) <= 80
+    [digest] = {each["digest"] for each in json.loads(run(history, "list", "--branch", "run-1", "--json").out)}
+    assert digest[:9] in listed.out, "it can be copied: it stands in one line"
     assert run(history, "export", "out").out == "out: 2 records written\n"
     assert run(history, "export", "out").out == "out: 0 records written, 2 there already\n"
     assert Path("out/run-1.json").read_bytes() == (folder / "run-1.json").read_bytes()
+
+
+def test_another_store_is_added_by_its_url_and_no_password_is_quoted(run: Mbench, folder: Path) -> None:
+    assert run(history, "add", folder, "--store", "a.db").code == 0
+    assert run(history, "add", "sqlite:///a.db", "--store", "b.db").out == "b.db: 2 added, 0 known\n"
+    for url in ("postgresql://me:hunter2@127.0.0.1:1/x", "postgresql:/me:hunter2@h/x", "mysql://me:hunter2@h/x"):
+        shown = run(history, "add", url, "--store", "b.db")
+        assert shown.code == 2
+        assert "hunter2" not in shown.out + shown.err
 
 
 def test_documents(run: Mbench, folder: Path) -> None:

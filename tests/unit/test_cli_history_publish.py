@@ -32,7 +32,9 @@ def test_publish_says_what_there_is_and_where(run: Mbench, store: str) -> None:
 
 
 def test_publish_what_is_wanted_alone(run: Mbench, store: str) -> None:
-    found = run(history, publish, "site", "--store", store, "--network", "none_*", "--record-pages", "all", "--json")
+    assert_one_line(run(history, publish, "site", "--store", store, "--network", "none_*"), "has no runs of none_*")
+    assert not Path("site").exists()
+    found = run(history, publish, "site", "--store", store, "--since", "2099-01-01", "--record-pages", "all", "--json")
     assert json.loads(found.out)["series"] == 0
     assert "There is no series yet" in Path("site/index.html").read_text(encoding="utf-8")
 

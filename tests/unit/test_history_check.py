@@ -6,7 +6,7 @@ import datetime
 
 import msgspec
 import pytest
-from series_factory import FIRST, INSTRUCTIONS, LIBRARY, MACS, NETWORK, record, series, timed
+from series_factory import FIRST, INSTRUCTIONS, LIBRARY, MACS, MODELLED, NETWORK, record, series, timed
 
 from mbench.core.errors import UsageError
 from mbench.gating import acceptance, limits
@@ -162,12 +162,34 @@ def test_what_ended_is_not_judged_and_is_counted() -> None:
     assert check.judge([ended]).conclusion == "regressed", "it is the newest of all that are asked for"
 
 
+def test_one_run_of_a_wrong_clock_does_not_end_all_other_series() -> None:
+    late = series(timed(100), network="other")
+    future = msgspec.structs.replace(late.points[-1], at=datetime.datetime(9999, 1, 1, tzinfo=datetime.UTC))
+    wrong = msgspec.structs.replace(late, points=(*late.points, future))
+    verdict = check.judge([series(timed(100, (94, 0.05))), wrong])
+    assert (verdict.conclusion, verdict.series, verdict.ended) == ("regressed", 2, 0)
+
+
 def test_too_few_runs_everywhere_is_no_verdict() -> None:
     verdict = check.judge([series(timed(7))])
     assert (verdict.conclusion, verdict.series, verdict.short) == ("inconclusive", 0, 1)
     assert "8 runs" in verdict.headline
     assert check.judge([]).conclusion == "inconclusive"
     assert check.judge([series(timed(7)), series([5.0, 5.0], INSTRUCTIONS)]).conclusion == "passed"
+
+
+def test_a_day_since_which_nothing_ran_is_no_verdict() -> None:
+    found = [series(timed(100))]
+    late = FIRST + datetime.timedelta(days=100)
+    verdict = check.judge(found, window=Window(since=late))
+    assert (verdict.conclusion, verdict.headline[:24]) == ("inconclusive", "no run is there since 20")
+    assert check.judge(found, window=Window(since=late - datetime.timedelta(days=1))).conclusion == "passed"
+
+
+def test_what_the_model_says_of_the_same_code_is_neither_worse_nor_better() -> None:
+    for after in (2e-3, 5e-4):
+        verdict = check.judge([series([1e-3] * 99 + [after], MODELLED), series([3e8] * 100, INSTRUCTIONS)])
+        assert (verdict.conclusion, standings(verdict)) == ("passed", ["changed"])
 
 
 def test_loading_is_judged_if_it_is_asked_for() -> None:

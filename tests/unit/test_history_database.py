@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import shutil
@@ -17,7 +18,7 @@ import pytest
 import store_records as stores
 from postgres_cluster import PASSWORD, Cluster
 
-from mbench.core.errors import MbenchError, OutputError
+from mbench.core.errors import MbenchError, OutputError, StoreError
 from mbench.core.exits import Exit
 from mbench.history import database
 from mbench.history.database import Database
@@ -112,6 +113,8 @@ def test_a_store_of_a_newer_version_is_refused(store_url: str) -> None:
 
 # ---------------------------------------------------------------------------------------------------- what is no store
 def test_a_database_of_another_program_is_refused(store_url: str) -> None:
+    if not store_url.startswith("postgresql"):
+        Path(store_url).touch()
     opened = Database(parse(store_url))
     with opened.writing() as connection:
         connection.exec_driver_sql("CREATE TABLE users (id INTEGER)")
@@ -291,3 +294,22 @@ def test_two_who_make_a_store_at_once(store_url: str) -> None:
         assert second._version(connection) == database.HEAD
     first.close()
     second.close()
+
+
+def test_a_store_that_is_moved_away_does_not_come_back_empty(tmp_path: Path) -> None:
+    file = tmp_path / "a.db"
+    with open_store(file, create=True) as store:
+        file.rename(tmp_path / "b.db")
+        for use in (store.state, store.listed):
+            with pytest.raises(StoreError, match="it is gone or cannot be opened"):
+                use()
+    assert not file.exists()
+
+
+def test_a_store_that_cannot_be_made_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.raises(OutputError, match="cannot be made: Permission denied; give another file"):
+        open_store(tmp_path / "a.db", create=True)

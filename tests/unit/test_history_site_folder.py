@@ -90,6 +90,11 @@ def test_any_other_folder_is_refused_and_stays(tmp_path: Path) -> None:
         make(tmp_path / "file", {})
 
 
+def test_the_root_of_the_file_system_is_refused() -> None:
+    with pytest.raises(UsageError, match="choose a folder of its own"):
+        make(Path("/"), {"a.html": b"1"})
+
+
 def test_a_site_with_something_of_the_users_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "site"
     make(folder, {"a.html": b"1"})

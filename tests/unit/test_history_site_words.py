@@ -77,6 +77,8 @@ def test_kinds_of_changes() -> None:
     ]
     assert kinds == ["worse", "better", "perhaps", "machine", "accepted"]
     assert site_words.kind(factory.change(counted, 20, 1.1), counted.quantity) == "changed"
+    modelled = [site_words.kind(factory.change(series, 20, each, model=True), series.quantity) for each in (1.1, 0.9)]
+    assert modelled == ["changed", "changed"]
     assert set(kinds) | {"changed"} == set(site_words.BADGES)
 
 

@@ -177,6 +177,14 @@ def test_a_clock_that_is_wrong_is_said(store: Store) -> None:
     assert "run late is dated 9999-01-01, after today: the clock of testhost was wrong" in note
     assert store.later(FIRST) == 1
     assert store.later(future) == 0
+    later = [dated(stores.timed(name), f"9999-01-0{name}T00:00:00Z") for name in "32"]
+    elsewhere = dated(stores.timed("board"), "9999-01-01T00:00:00Z")
+    elsewhere = replace(elsewhere, host=replace(elsewhere.host, name="runner"))
+    said = store.add([*later, elsewhere]).notes
+    assert [each.partition(" was wrong")[0] for each in said] == [
+        "run board is dated 9999-01-01, after today: the clock of runner",
+        "run 2 and 1 more are dated 9999-01-02 and later, after today: the clock of testhost",
+    ]
 
 
 FILTERS = {

@@ -31,7 +31,9 @@ def test_files(text: str, file: str) -> None:
         (f"postgresql://me:{SECRET}@db.example:5433/team", "postgresql://db.example:5433/team"),
         (f"postgres://me:{SECRET}@db/team", "postgresql://db/team"),
         (f"postgresql+psycopg://me:{SECRET}@db/team?sslmode=require", "postgresql://db/team?sslmode=require"),
-        (f"postgresql://db/team?user=me&password={SECRET}", "postgresql://db/team?user=me"),
+        (f"postgresql://db/team?user=me&password={SECRET}", "postgresql://db/team"),
+        (f"postgresql://db/team?sslmode=require&pasword={SECRET}", "postgresql://db/team?sslmode=require"),
+        (f" postgresql://me:{SECRET}@db/team\n", "postgresql://db/team"),
         (f"postgresql://db/team?sslpassword={SECRET}", "postgresql://db/team"),
         ("postgresql:///team", "postgresql:///team"),
     ],
@@ -52,6 +54,12 @@ def test_what_is_shown_of_a_server(text: str, shown: str) -> None:
         (f"postgresql://me:{SECRET}@x@db/team", "in a password '@' is written %40"),
         (f"postgresql://me:{SECRET}@db:port/team", "it is not understood"),
         (f"postgresql://me:{SECRET}@db", "it names no database"),
+        (f"postgresql:/me:{SECRET}@db/team", "neither a file nor a whole URL"),
+        (f" postgresql:me:{SECRET}@db/team", "neither a file nor a whole URL"),
+        (f"me:{SECRET}@db/team", "neither a file nor a whole URL"),
+        (f"//me:{SECRET}@db/team", "neither a file nor a whole URL"),
+        (f"me:{SECRET}\n/@db/team", "neither a file nor a whole URL"),
+        ("sqlite:a.db", "neither a file nor a whole URL"),
         ("", "no file has this name"),
         (":memory:", "no file has this name"),
         ("sqlite://", "no file has this name"),
@@ -75,13 +83,24 @@ def test_no_password_is_ever_shown(before: str, after: str) -> None:
     assert SECRET not in shown
 
 
-def test_what_is_taken_for_a_store(tmp_path: Path) -> None:
+def test_what_is_taken_for_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.db").mkdir()
-    stores = ["a.db", "a.SQLITE", "b.sqlite3", "postgresql://h/d", "sqlite:///x.json"]
+    (tmp_path / "me:x@y").touch()
+    stores = [
+        "postgresql:/me:pw@h/d",
+        "me:pw@h/d",
+        "mysql://me:pw@h/d",
+        "a.db",
+        "a.SQLITE",
+        "b.sqlite3",
+        "postgresql://h/d",
+        "sqlite:///x.json",
+    ]
     assert all(map(store_address.is_store, stores))
     (tmp_path / "named").write_bytes(b"SQLite format 3\0 and more")
     assert store_address.is_store(tmp_path / "named")
-    records = ["a.json", "folder", "*.json", str(tmp_path / "folder.db"), "x:y", "http://h/d"]
+    records = ["a.json", "./a:b@c.json", "me:x@y", "folder", "*.json", str(tmp_path / "folder.db"), "x:y", "http://h/d"]
     assert not any(map(store_address.is_store, records))
 
 
