@@ -152,7 +152,17 @@ def test_every_place_keeps_every_name_in_its_folder(
 
 MADE = {
     "artifact_store: self.folder / digest": "a hash",
+    "artifact_store: work / name": "FILES",
     "imported_store: folder() / digest": "a hash",
+    "orders: artifacts / digest": "a hash",
+    "orders: folder / name": "FILES, or files that are there",
+    "orders: imported_store.folder() / digest": "a hash",
+    "orders: work / Path(name).name": "the last part alone",
+    "publish: resources.PACKAGE / name": "constants",
+    "serve: self.server.folder / name": "files that are there",
+    "site_folder: self._before / name": "made by site_names",
+    "site_folder: self._folder / name": "made by site_names",
+    "worker_facts: Path(folder) / name": "chance",
     "imported_store: _entry(digest) / name": "_FILES",
     "imported_store: _entry(content(variant)) / name": "constants",
     "scratch: parent / entry.name": "a folder that is there",
