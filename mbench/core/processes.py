@@ -90,6 +90,11 @@ def without_torch() -> None:
         sys.meta_path.insert(0, _NoTorch())
 
 
+def with_torch() -> None:
+    """Take `without_torch` back, in a process that has imported TVM by now and computes with torch besides."""
+    sys.meta_path[:] = [each for each in sys.meta_path if not isinstance(each, _NoTorch)]
+
+
 class _NoTorch(MetaPathFinder, Loader):
     """Finds torch, and fails to import it."""
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from mbench.compile.machine import KernelMachine
-from mbench.core import dtypes
+from mbench.core import dtypes, processes
 from mbench.core.errors import UsageError
 from mbench.core.machine_types import Target
 from mbench.core.records import Variant
@@ -115,6 +115,8 @@ def described(networks: Sequence[Variant], target: Target) -> tuple[NetworkCandi
     Raises:
         UsageError: the family has no network of this size.
     """
+    if any(network.quantization is not None for network in networks):
+        processes.with_torch()  # it computes the tables of activations
     machine = KernelMachine.of(target)
     return tuple(_described(network, machine) for network in networks)
 

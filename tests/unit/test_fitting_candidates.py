@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from mbench.build import builders
 from mbench.core import dtypes
 from mbench.core.errors import UsageError
 from mbench.fitting import candidates
@@ -57,3 +58,10 @@ def test_a_word_that_is_nearly_a_family_is_refused_and_the_family_is_named(word:
     with pytest.raises(UsageError) as caught:
         candidates.names([word])
     assert said in str(caught.value)
+
+
+def test_quantised_networks_with_tables_are_planned_in_the_child_that_plans_a_search() -> None:
+    """Tables of hard-swish are computed by torch, which processes that compile leave out."""
+    wanted = [variants.of_type(variants.parse(name), "int8") for name in ("mobilenet_v3_small_1.0_224", "mnasnet_a1")]
+    found = builders.in_a_child(candidates.described, wanted, TARGET)
+    assert [each.network.name for each in found] == [each.name for each in wanted]
