@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-import mbench
 from mbench.core import units
 
-ROOT = Path(mbench.__file__).parents[1]
+ROOT = Path(__file__).parents[2]
+"""The repository: what is installed lies elsewhere, without documents."""
 WRITTEN = (
     "README.md",
     "CONTRIBUTING.md",
@@ -150,3 +150,7 @@ def test_a_wrong_unit_is_found(text: str) -> None:
 )
 def test_a_right_unit_is_let_be(text: str) -> None:
     assert not wrong_units(text)
+
+
+def test_how_many_there_are_is_one_or_several() -> None:
+    assert [units.counted(number, "run") for number in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
