@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -127,8 +126,5 @@ class _SiteJob:
 
 def _agreed(series: Series, change: Change, entries: Sequence[Acceptance]) -> Change:
     """Return a change for the worse with the reason for which it was agreed to, if it was."""
-    name, metric = series.identity.network, check.metric(series.quantity.name)
-    ratio = change.ratio if math.isfinite(change.ratio) else None
-    about = (each for each in entries if change.worse and each.about(name, None, metric, ratio))
-    entry = next(about, None)
+    entry = check.agreed(series.identity, series.quantity, change, entries) if change.worse else None
     return change if entry is None else msgspec.structs.replace(change, accepted=entry.reason)

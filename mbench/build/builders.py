@@ -157,24 +157,26 @@ def _built(future: Future[tuple[Artifact, bool]], name: str) -> Build:
         return future.result()
     except (TargetError, PluginError):
         raise
-    except TooLarge as error:
-        share = f"{MEMORY_SHARE:.0%} of what there is"
-        return failure(name, f"the build was stopped: {error}, {share}; build it on a machine with more")
-    except (Died, BrokenExecutor):
-        return failure(name, f"{DIED}{system_limits.memory_hint()}")
-    except TookTooLong as error:
-        return failure(name, f"the build was stopped: {error}; raise --build-timeout to wait longer")
+    except (Died, TooLarge, TookTooLong, BrokenExecutor) as error:
+        return failure(name, stopped(error, "build it on a machine with more"))
     except MbenchError as error:
         return failure(name, str(error))
     except Exception as error:  # noqa: BLE001 - recorded, with where it came from; the other variants go on
-        return failure(
-            name, system_limits.reason(error), "".join(traceback.format_exception(error))[-_DETAIL_CHARACTERS:]
-        )
+        return failure(name, system_limits.reason(error), "".join(traceback.format_exception(error)))
+
+
+def stopped(error: Died | TooLarge | TookTooLong | BrokenExecutor, more_memory: str) -> str:
+    """Return why the process of a build ended before the build did, and what to do; `more_memory`: to have more."""
+    if isinstance(error, TooLarge):
+        return f"the build was stopped: {error}, {MEMORY_SHARE:.0%} of what there is; {more_memory}"
+    if isinstance(error, TookTooLong):
+        return f"the build was stopped: {error}; raise --build-timeout to wait longer"
+    return f"{DIED}{system_limits.memory_hint()}"
 
 
 def failure(name: str, reason: str, detail: str = "") -> Failure:
-    """Return the failure of a network's build."""
-    return Failure(variant=name, stage="compiling", reason=reason, detail=detail)
+    """Return the failure of a network's build; the end of `detail` is kept."""
+    return Failure(variant=name, stage="compiling", reason=reason, detail=detail[-_DETAIL_CHARACTERS:])
 
 
 def in_a_child(task: Callable[..., _T], *arguments: Any) -> _T:

@@ -34,7 +34,6 @@ TRIES = 3
 LOST_TRIES = 2
 """How often an order is given that was lost with its workers; Dask itself gives it to several each time."""
 _WAKE_S = 0.5
-_DETAIL_CHARACTERS = 2000
 AnyOrder = BuildOrder | CountOrder
 
 
@@ -186,7 +185,7 @@ class Orders:
             case "given up":  # while it was cancelled, as by another run that had ordered the same
                 return self._lost(given, CarrierError(f"worker {delivery.worker} gave it up", again=True))
             case "failed":
-                return failure(given.name, delivery.reason, delivery.detail[-_DETAIL_CHARACTERS:])
+                return failure(given.name, delivery.reason, delivery.detail)
         return delivery
 
     def _uncarried(self, given: _OrderOnTheWay, error: BaseException) -> Failure | None:
@@ -194,7 +193,7 @@ class Orders:
             why = self._carrier.why(error)
         except MbenchError as refused:
             return failure(given.name, str(refused))
-        return self._lost(given, why, "".join(traceback.format_exception(error))[-_DETAIL_CHARACTERS:])
+        return self._lost(given, why, "".join(traceback.format_exception(error)))
 
     def _lost(self, given: _OrderOnTheWay, why: CarrierError, detail: str = "") -> Failure | None:
         """Give an order again that no worker answered, if that may help."""

@@ -9,6 +9,7 @@ import urllib.parse
 from pathlib import Path
 
 from mbench.core.errors import UsageError, shortened
+from mbench.devices.address import host_and_port
 
 SCHEMES = {"dask": "tcp", "dask+tls": "tls"}
 """Schemes, and what Dask calls the same."""
@@ -28,17 +29,12 @@ class DaskAddress:
     shared: Path | None = None
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self._place}"
-
-    @property
-    def _place(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return f"{self.scheme}://{host_and_port(self.host, self.port)}"
 
     @property
     def scheduler(self) -> str:
         """The address as Dask writes it."""
-        return f"{SCHEMES[self.scheme]}://{self._place}"
+        return f"{SCHEMES[self.scheme]}://{host_and_port(self.host, self.port)}"
 
     @property
     def open_to_others(self) -> bool:

@@ -25,7 +25,7 @@ from mbench.build import worker_facts, worker_tasks
 from mbench.build.carried import CarrierError
 from mbench.build.dask_address import DaskAddress
 from mbench.build.orders import Delivery, SharedFolder
-from mbench.core import system_limits
+from mbench.core import system_limits, units
 from mbench.core.errors import UsageError, shortened, why
 from mbench.core.progress import Note
 
@@ -160,7 +160,8 @@ class DaskCluster:
             return f"cluster {self.address}: no worker; the work waits for one"
         gone = sorted(set(self._known) - set(workers))
         left = f"; gone: {', '.join(gone)}" if gone else ""
-        return f"cluster {self.address}: {_plural(count, 'worker')}, {_plural(threads, 'task')} side by side{left}"
+        what = f"{units.counted(count, 'worker')}, {units.counted(threads, 'task')} side by side"
+        return f"cluster {self.address}: {what}{left}"
 
     def introduce(self, note: Note) -> None:
         """Say what the cluster is."""
@@ -236,10 +237,6 @@ class DaskCluster:
         self._executor.shutdown(wait=False)
         with contextlib.suppress(Exception):
             self._client.close(timeout=_LOOK_S)
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _of(worker: str) -> str:

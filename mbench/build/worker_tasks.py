@@ -81,14 +81,8 @@ def _failed(worker: str, error: Exception) -> Delivery:
             return failed(outcome="target")
         case PluginError():
             return failed(outcome="plugin")
-        case Died():
-            return failed(outcome="elsewhere", reason=f"{builders.DIED}{system_limits.memory_hint()}")
-        case TooLarge():
-            share = f"{builders.MEMORY_SHARE:.0%} of what there is"
-            said = f"the build was stopped: {error}, {share}; let workers have more (--memory-limit)"
-            return failed(outcome="elsewhere", reason=said)
-        case TookTooLong():
-            said = f"the build was stopped: {error}; raise --build-timeout to wait longer"
+        case Died() | TooLarge() | TookTooLong():
+            said = builders.stopped(error, "let workers have more (--memory-limit)")
             return failed(outcome="elsewhere", reason=said)
         case OtherInputsError() | UnwritableCacheError() | UsageError():
             return failed(outcome="elsewhere")

@@ -131,6 +131,11 @@ def count(value: float | None) -> str:
     return scaled(value, "").rstrip()
 
 
+def counted(number: int, noun: str) -> str:
+    """Return how many there are of something: 1, 3 of `run` → `1 run`, `3 runs`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def count_change(before: int, after: int) -> str:
     """Return how a count changes, both in one unit in words: 300774272, 1224972288 → `301 → 1,225 million`."""
     least = min(before, after)

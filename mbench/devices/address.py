@@ -25,8 +25,7 @@ class Address:
     key: str | None = None
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{SCHEME}://{host}:{self.port}" + (f"/{self.key}" if self.key else "")
+        return f"{SCHEME}://{host_and_port(self.host, self.port)}" + (f"/{self.key}" if self.key else "")
 
     @staticmethod
     def parse(text: str) -> Address:
@@ -45,6 +44,11 @@ class Address:
         assert parts.hostname is not None
         assert parts.port is not None
         return Address(parts.hostname, parts.port, parts.path.strip("/") or None)
+
+
+def host_and_port(host: str, port: int) -> str:
+    """Return both as a URL has them: an IPv6 address is in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _wrong(parts: urllib.parse.SplitResult) -> str | None:

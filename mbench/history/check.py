@@ -225,12 +225,16 @@ def _added_up(series: Series, found: Sequence[Change], change: Change, tolerated
     return total if total - 1 > tolerated and len(small) > 1 else None
 
 
+def agreed(identity: Identity, quantity: Quantity, change: Change, accepted: Sequence[Acceptance]) -> Acceptance | None:
+    """Return the first entry that is about a change of a series; None: none is."""
+    ratio, what = change.ratio if math.isfinite(change.ratio) else None, metric(quantity.name)
+    return next((each for each in accepted if each.about(identity.network, None, what, ratio)), None)
+
+
 def _agreed(finding: HistoryFinding, accepted: Sequence[Acceptance], used: dict[str, None]) -> HistoryFinding:
     if finding.standing not in ("regressed", "machine", "perhaps") or not finding.change.worse:
         return finding
-    ratio = finding.change.ratio if math.isfinite(finding.change.ratio) else None
-    name, what = finding.identity.network, metric(finding.quantity.name)
-    entry = next((each for each in accepted if each.about(name, None, what, ratio)), None)
+    entry = agreed(finding.identity, finding.quantity, finding.change, accepted)
     if entry is None:
         return finding
     used[entry.words] = None
@@ -264,8 +268,8 @@ def _conclusion(
     unsure = [each for each in findings if each.standing == "perhaps" and each.change.worse]
     if unsure:
         more = max(each.change.more_runs or 1 for each in unsure)
-        plural = "run" if more == 1 else "runs"
-        return "inconclusive", f"{len(unsure)} perhaps worse: {_named(unsure)}; {more} more {plural} will show"
+        runs = units.counted(more, "more run")
+        return "inconclusive", f"{len(unsure)} perhaps worse: {_named(unsure)}; {runs} will show"
     machine = [each for each in findings if each.standing == "machine"]
     if machine:
         return "inconclusive", f"the machine became slower, and no code that is known to differ: {_named(machine)}"

@@ -13,7 +13,8 @@ from rich.padding import Padding
 
 from mbench.core import plain, units
 from mbench.history.check import HistoryFinding, HistoryVerdict, Standing
-from mbench.history.series import Change, Quantity, Series
+from mbench.history.series import Change, Series
+from mbench.history.site_words import value
 from mbench.terminal.line_chart import ChartLevel, ChartMark, LineChart
 from mbench.terminal.listings import Listing
 from mbench.terminal.table import Column, Fitted, text
@@ -30,15 +31,6 @@ _MOST = 20
 """Changes that a list shows; what is left out is counted."""
 _SHORT = 10
 """Characters of a commit or of a record's address."""
-
-
-def value(quantity: Quantity, amount: float) -> str:
-    """Return a value of a quantity for people."""
-    if quantity.unit == "B":
-        return units.data_size(amount)
-    if quantity.unit:
-        return units.scaled(amount, quantity.unit)
-    return units.count(int(amount) if float(amount).is_integer() else amount)
 
 
 def size(change: Change) -> str:
@@ -87,8 +79,8 @@ def _section(title: str, findings: Sequence[HistoryFinding], *, several: bool) -
         [
             Column(head="network", cells=[_network(each, several=several) for each in listed]),
             Column(head="quantity", cells=[each.quantity.label for each in listed], left=True),
-            Column(head="before", cells=[value(each.quantity, each.change.before) for each in listed], rank=2),
-            Column(head="after", cells=[value(each.quantity, each.change.after) for each in listed], rank=2),
+            Column(head="before", cells=[value(each.change.before, each.quantity) for each in listed], rank=2),
+            Column(head="after", cells=[value(each.change.after, each.quantity) for each in listed], rank=2),
             Column(head="change", cells=[size(each.change) for each in listed]),
             Column(head="since", cells=[f"{each.at:%Y-%m-%d}" for each in listed], rank=1),
         ],
@@ -113,7 +105,7 @@ def _network(finding: HistoryFinding, *, several: bool) -> str:
 def _when(change: Change) -> str:
     unsure = ""
     if change.more_runs is not None:
-        unsure = f"perhaps: {change.more_runs} more {'run' if change.more_runs == 1 else 'runs'} will show; "
+        unsure = f"perhaps: {units.counted(change.more_runs, 'more run')} will show; "
     return f"{unsure}first record {change.record[:_SHORT]}"
 
 
@@ -141,7 +133,8 @@ def _data(series: Series, changes: Sequence[Change]) -> dict[str, Any]:
 
 def _chart(series: Series, changes: Sequence[Change]) -> Iterator[RenderableType]:
     where, quantity, points = series.identity, series.quantity, series.points
-    place = ", ".join(filter(None, (where.target, where.device, where.machine, where.hardware, _threads(series))))
+    threads = units.counted(where.threads, "thread")
+    place = ", ".join(filter(None, (where.target, where.device, where.machine, where.hardware, threads)))
     yield text(f"{quantity.label} of {where.network} ({where.dtype}, batch {where.batch})", style="bold")
     yield text(place)
     labels = {change.at: label for change, label in zip(changes[-len(_LABELS) :], _LABELS, strict=False)}
@@ -158,22 +151,14 @@ def _chart(series: Series, changes: Sequence[Change]) -> Iterator[RenderableType
             ChartMark(at=change.at, label=labels.get(change.at, "?"), style=_style(change))
             for change in changes if change.at in labels
         ],
-        show=lambda amount: value(quantity, amount), first=f"{points[0].at:%Y-%m-%d}",
+        show=lambda amount: value(amount, quantity), first=f"{points[0].at:%Y-%m-%d}",
         last=f"{points[-1].at:%Y-%m-%d}",
     )  # fmt: skip
     disturbed = sum(bool(point.disturbed) for point in points)
-    yield text(
-        f"{len(points)} run{'' if len(points) == 1 else 's'}"
-        + (f", {disturbed} disturbed" if disturbed else "")
-        + _none(changes)
-    )
+    yield text(units.counted(len(points), "run") + (f", {disturbed} disturbed" if disturbed else "") + _none(changes))
     for change in changes:
         said = (size(change), f"{points[change.at].at:%Y-%m-%d %H:%M}", _when(change), commits(change), *change.causes)
         yield Padding(text(f"{labels.get(change.at, ' ')}  {'; '.join(filter(None, said))}"), (0, 0, 0, 2))
-
-
-def _threads(series: Series) -> str:
-    return f"{series.identity.threads} thread{'' if series.identity.threads == 1 else 's'}"
 
 
 def _none(changes: Sequence[Change]) -> str:
@@ -187,7 +172,7 @@ def _style(change: Change) -> str:
 
 
 def _line(series: Series, changes: Sequence[Change]) -> Iterator[RenderableType]:
-    last = value(series.quantity, series.points[-1].value)
+    last = value(series.points[-1].value, series.quantity)
     if not changes:
         yield text(f"{series.quantity.label}  {last}, no change")
         return

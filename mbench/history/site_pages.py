@@ -85,10 +85,7 @@ def place(site: HistorySite, shown: HistoryPlace) -> str:
         (label, site_figures.history([row for row in shown.rows if row.series.quantity.label == label], runs))
         for label in site_view.quantities(shown.rows)
     )
-    changed = {
-        (row.settings, row.series.points[change.at].record, row.series.quantity.name): site_view.change(row, change)
-        for row in shown.rows for change in row.changes
-    }  # fmt: skip
+    changed = {(row.settings, view.record, row.series.quantity.name): view for row in shown.rows for view in row.views}
     return _render(
         "site_place.html.j2",
         site,

@@ -56,7 +56,7 @@ def of_places(places: Sequence[HistoryPlace]) -> tuple[TargetComparison, ...]:
 
 def _name(row: SeriesView) -> str:
     each = row.series.identity
-    threads = f"{each.threads} thread{'' if each.threads == 1 else 's'}"
+    threads = units.counted(each.threads, "thread")
     batch = f", batch {each.batch}" if each.batch != 1 else ""
     return f"{row.network}, {site_words.word(each.dtype)}, {threads}{batch}"
 

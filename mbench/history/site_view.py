@@ -54,6 +54,8 @@ class SeriesView:
 
     series: Series
     changes: tuple[Change, ...]
+    views: tuple[ChangeView, ...]
+    """The same, in words."""
     settings: str
     page: str
     sparkline: Sparkline
@@ -61,10 +63,13 @@ class SeriesView:
     last_day: str
     disturbed: str
     """What disturbed the last run; empty: nothing."""
-    change: ChangeView | None
-    """The last one."""
     network: str
     target: str
+
+    @property
+    def change(self) -> ChangeView | None:
+        """The last change; None: there is none."""
+        return self.views[-1] if self.views else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -138,13 +143,13 @@ def _row(series: Series, changes: tuple[Change, ...], settings: str, page: str) 
     return SeriesView(
         series=series,
         changes=changes,
+        views=tuple(_change(series, each, settings, page) for each in changes),
         settings=settings,
         page=page,
         sparkline=sparklines.of_series(series, changes),
         last=site_words.value(last.value, series.quantity),
         last_day=site_words.day(last.at),
         disturbed=site_words.word("; ".join(last.disturbed)),
-        change=_change(series, changes[-1], settings, page) if changes else None,
         network=site_words.word(site_words.network(series.identity)),
         target=site_words.word(series.identity.target),
     )
@@ -175,17 +180,12 @@ def _change(series: Series, change: Change, settings: str, page: str) -> ChangeV
     )
 
 
-def change(row: SeriesView, found: Change) -> ChangeView:
-    """Return a change of a row in words."""
-    return _change(row.series, found, row.settings, row.page)
-
-
 def events(rows: Iterable[SeriesView]) -> tuple[HistoryEvent, ...]:
     """Return what changed, newest first; what the same commit or the same run brought is one event."""
     together: dict[tuple[object, ...], list[ChangeView]] = defaultdict(list)
     for row in rows:
-        for found in row.changes:
-            view, commit = change(row, found), found.commits[1]
+        for found, view in zip(row.changes, row.views, strict=True):
+            commit = found.commits[1]
             together[("commit", commit) if commit else ("run", view.run, view.day)].append(view)
     made = [_event(sorted(views, key=_importance)) for views in together.values()]
     return tuple(sorted(made, key=lambda event: max(each.at for each in event.changes), reverse=True))

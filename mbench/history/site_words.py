@@ -85,7 +85,7 @@ def certainty(change: Change) -> str:
     if change.certainty == "certain":
         return ""
     more = change.more_runs
-    runs = "more runs" if more is None else f"{more} more run{'' if more == 1 else 's'}"
+    runs = "more runs" if more is None else units.counted(more, "more run")
     return f"{runs[:1].upper()}{runs[1:]} will show whether it lasts."
 
 
@@ -150,7 +150,7 @@ def settings(identities: Sequence[Identity]) -> dict[Identity, str]:
 
 
 def _settings(each: Identity, several: dict[str, bool]) -> str:
-    parts = [word(each.dtype), f"{each.threads} thread{'' if each.threads == 1 else 's'}"]
+    parts = [word(each.dtype), units.counted(each.threads, "thread")]
     if several["batch"] or each.batch != 1:
         parts.append(f"batch {each.batch}")
     if several["device"]:

@@ -10,6 +10,7 @@ import dataclasses
 import statistics
 from collections.abc import Collection, Sequence
 
+from mbench.core import units
 from mbench.history import site_words
 from mbench.history.series import Change, Series
 
@@ -62,7 +63,7 @@ def of_series(series: Series, changes: Sequence[Change]) -> Sparkline:
             for x, y in [place(change.at)]
         ),
         last=where[-1],
-        said=f"{len(values)} run{'' if len(values) == 1 else 's'}, {least} to {most}",
+        said=f"{units.counted(len(values), 'run')}, {least} to {most}",
     )
 
 

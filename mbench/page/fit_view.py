@@ -149,7 +149,7 @@ def _row(number: int, each: CandidateResult, measured: str | None) -> CandidateR
 
 def _question(record: FitRecord) -> str:
     limits = fit_ranking.limits_in_words(record.limits)
-    threads = f"{record.threads} thread{'' if record.threads == 1 else 's'}"
+    threads = units.counted(record.threads, "thread")
     among = f"{len(record.candidates)} candidates" if len(record.candidates) != 1 else "one candidate"
     asked = f" ({', '.join(record.words)})" if record.words else ""
     where = (

@@ -114,7 +114,7 @@ def of_versus(found: Versus) -> str:
     else:
         said = f"takes {units.ratio(change.ratio)} the time ({units.interval(change.low, change.high)})"
     others = len({other.label for other in found.networks}) - 1
-    more = f"; {others} more network{'' if others == 1 else 's'} in both" if others else ""
+    more = f"; {units.counted(others, 'more network')} in both" if others else ""
     where = "" if change.ratio is None else " in the second run, compared with the first"
     return f"{change.label} {said}{where}{more}."
 
@@ -154,7 +154,7 @@ def _over(view: ResultView) -> str:
         return "median of one process"
     kept = view.headline.sessions if view.headline else 0
     out = len(view.result.sessions) - kept
-    return f"median over {kept} session{'' if kept == 1 else 's'}" + (f" ({out} left out)" if out else "")
+    return f"median over {units.counted(kept, 'session')}" + (f" ({out} left out)" if out else "")
 
 
 def of_unknown_spread(views: Sequence[ResultView]) -> Iterator[str]:
@@ -190,7 +190,7 @@ def of_spending(view: ResultView) -> str | None:
         return None
     what = "time" if view.latency else "instructions"
     first = view.spending[0]
-    kind = f"{first.layers} {labels.op(first.op)} layer{'' if first.layers == 1 else 's'}"
+    kind = units.counted(first.layers, f"{labels.op(first.op)} layer")
     slowest = view.slowest[0]
     return (
         f"{_tied(units.percent(first.share, 0))} of the layers\u2019 {what} is in {kind}; "

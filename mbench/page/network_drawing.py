@@ -294,13 +294,9 @@ def _description(blocks: Sequence[_Block], spent: Mapping[int, float], cost: str
     layers = sum(len(block.rows) for block in blocks)
     again = sum(1 for block in blocks for skip in block.skips if skip.start < 0)
     largest = max(blocks, key=lambda block: spent[block.number])
-    read = f"; {_number(again, 'layer')} read{'' if again > 1 else 's'} a block's input again" if again else ""
+    read = f"; {units.counted(again, 'layer')} read{'' if again > 1 else 's'} a block's input again" if again else ""
     return (
-        f"{_number(len(blocks), 'block')} with {_number(layers, 'layer')} in order of execution{read}. "
+        f"{units.counted(len(blocks), 'block')} with {units.counted(layers, 'layer')} in order of execution{read}. "
         f"{largest.name or 'What is in no block'} has the largest share of the {cost}: "
         f"{units.percent(spent[largest.number])}."
     )
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -216,8 +216,8 @@ def test_a_full_disk_of_a_worker_is_named(empty: Cluster, tmp_path: Path) -> Non
     assert "No space left on device" in said
 
 
-def test_a_scheduler_that_goes_away_is_named(empty: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask_cluster, "CONNECT_S", 2.0)
+def hanging(empty: Cluster, tmp_path: Path) -> tuple[list[dict[str, Build]], threading.Thread]:
+    """Return what a build on a worker where it hangs comes to once the thread ends; it is under way."""
     log = tmp_path / "pid"
     empty.worker(MBENCH_TEST_BUILDS="hang", MBENCH_TEST_LOG=str(log))
     empty.ready()
@@ -225,6 +225,12 @@ def test_a_scheduler_that_goes_away_is_named(empty: Cluster, tmp_path: Path, mon
     work = threading.Thread(target=lambda: found.append(build(empty.url, parsed(NAMES[0]))))
     work.start()
     until(lambda: log.exists() and log.read_text())
+    return found, work
+
+
+def test_a_scheduler_that_goes_away_is_named(empty: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_cluster, "CONNECT_S", 2.0)
+    found, work = hanging(empty, tmp_path)
     empty.scheduler.end()
     work.join(120)
     assert empty.url in reason(found[0])
@@ -247,13 +253,7 @@ def test_a_worker_that_loses_its_scheduler_ends_its_builds(empty: Cluster, tmp_p
 def test_a_scheduler_that_hangs_is_given_up(empty: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in {"CONNECT_S": 1.0, "SILENCE_S": 1.0, "_LOOK_S": 0.2}.items():
         monkeypatch.setattr(dask_cluster, name, seconds)
-    log = tmp_path / "pid"
-    empty.worker(MBENCH_TEST_BUILDS="hang", MBENCH_TEST_LOG=str(log))
-    empty.ready()
-    found: list[dict[str, Build]] = []
-    work = threading.Thread(target=lambda: found.append(build(empty.url, parsed(NAMES[0]))))
-    work.start()
-    until(lambda: log.exists() and log.read_text())
+    found, work = hanging(empty, tmp_path)
     empty.scheduler.process.send_signal(signal.SIGSTOP)
     work.join(120)
     assert reason(found[0]) == f"the scheduler {empty.url} has not answered for 1 s"

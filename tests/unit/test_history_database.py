@@ -60,19 +60,22 @@ def test_the_newest_version_is_the_one_that_is_expected() -> None:
     assert database._scripts(ScriptDirectory).get_heads() == [database.HEAD]
 
 
+def plant_version(tmp_path: Path, patch: pytest.MonkeyPatch, *steps: str) -> None:
+    """Add a version after the newest one, which takes these steps."""
+    versions = tmp_path / "versions"
+    shutil.copytree(database.VERSIONS, versions, ignore=shutil.ignore_patterns("__pycache__"))
+    head = "import sqlalchemy as sa\nfrom alembic import op\nrevision = 'v2'\ndown_revision = 'v1'\ndef upgrade():\n"
+    (versions / "v2_planted.py").write_text(head + "".join(f"    {step}\n" for step in steps))
+    patch.setattr(database, "VERSIONS", versions)
+    patch.setattr(database, "HEAD", "v2")
+
+
 def test_an_older_store_is_brought_to_this_version(
     tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with open_store(store_url, create=True) as store:
         store.add([FIRST])
-    versions = tmp_path / "versions"
-    shutil.copytree(database.VERSIONS, versions, ignore=shutil.ignore_patterns("__pycache__"))
-    (versions / "v2_more.py").write_text(
-        "import sqlalchemy as sa\nfrom alembic import op\nrevision = 'v2'\ndown_revision = 'v1'\n"
-        "def upgrade():\n    op.add_column('records', sa.Column('more', sa.Text))\n"
-    )
-    monkeypatch.setattr(database, "VERSIONS", versions)
-    monkeypatch.setattr(database, "HEAD", "v2")
+    plant_version(tmp_path, monkeypatch, "op.add_column('records', sa.Column('more', sa.Text))")
     with open_store(store_url) as store:
         assert store.read("run-1").run_id == "run-1"
     opened = Database(parse(store_url))
@@ -86,15 +89,8 @@ def test_a_version_that_fails_leaves_the_store_as_it_was(
 ) -> None:
     with open_store(store_url, create=True) as store:
         store.add([FIRST])
-    versions = tmp_path / "versions"
-    shutil.copytree(database.VERSIONS, versions, ignore=shutil.ignore_patterns("__pycache__"))
-    (versions / "v2_broken.py").write_text(
-        "from alembic import op\nrevision = 'v2'\ndown_revision = 'v1'\n"
-        "def upgrade():\n    op.drop_table('points')\n    raise RuntimeError('planted')\n"
-    )
     with monkeypatch.context() as patched:
-        patched.setattr(database, "VERSIONS", versions)
-        patched.setattr(database, "HEAD", "v2")
+        plant_version(tmp_path, patched, "op.drop_table('points')", "raise RuntimeError('planted')")
         with pytest.raises(RuntimeError, match="planted"):
             open_store(store_url)
     with open_store(store_url) as store:

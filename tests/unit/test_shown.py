@@ -11,7 +11,7 @@ import series_factory as factory
 from printed import printed
 from series_factory import INSTRUCTIONS, LIBRARY, commit, record, series, timed
 
-from mbench.history import changes, check, shown
+from mbench.history import changes, check, shown, site_words
 from mbench.history.series import Change, Quantity, Series
 from mbench.terminal.listings import Listing
 
@@ -63,7 +63,7 @@ def test_commits_are_short_and_those_that_are_known(around: tuple[str | None, st
     ],
 )  # fmt: skip
 def test_a_value_is_in_the_unit_of_its_quantity(quantity: Quantity, amount: float, said: str) -> None:
-    assert shown.value(quantity, amount) == said
+    assert site_words.value(amount, quantity) == said
 
 
 # ----------------------------------------------------------------------------------------------------------------- show
