@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from mbench.analysis import disturbances, fit_ranking
-from mbench.core import units
+from mbench.core import record_files, units
 from mbench.core.fit_records import Answer, CandidateResult, CostEstimate, FitRecord, PredictionQuality
 from mbench.core.progress import Note
 from mbench.terminal.listings import Listing
@@ -39,7 +39,7 @@ def predictions(found: Sequence[CandidateResult], quality: PredictionQuality | N
     parts: list[RenderableType] = [table, Paragraph(_quality(quality))]
     parts.append(Paragraph("Interval: 95 % of a prediction. Memory: weights, activations, workspace. ~: interpolated."))
     data = {"networks": msgspec.to_builtins(tuple(found)), "quality": msgspec.to_builtins(quality)}
-    return Listing(parts, data)
+    return Listing(parts, record_files.rounded(data))
 
 
 def report(remark: Note) -> Callable[[Sequence[CandidateResult]], None]:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from printed import printed
 
-from mbench.core import units
+from mbench.core import fit_files, units
 from mbench.core.fit_records import DeviceLimits, FitRecord
 from mbench.terminal import fit_tables
 
@@ -111,6 +111,18 @@ def test_predictions_have_intervals_and_how_far_they_are_off() -> None:
     assert "measured" in text
     assert "3.0 % off in the median" in text
     assert len(listed.data["networks"]) == 4
+
+
+def test_numbers_of_predictions_are_those_of_a_search() -> None:
+    found = fit_factory.record()
+    [first, *_] = [each for each in found.candidates if each.latency_s]
+    assert first.latency_s is not None
+    timed = msgspec.structs.replace(
+        first, latency_s=msgspec.structs.replace(first.latency_s, value=105403 * 1e-9)
+    )  # 0.00010540300000000001
+    searched = msgspec.json.decode(fit_files.encode(msgspec.structs.replace(found, candidates=(timed,))))
+    assert fit_tables.predictions((timed,), None).data["networks"] == searched["candidates"]
+    assert searched["candidates"][0]["latency_s"]["value"] == 0.000105403
 
 
 def test_another_batch_than_one_is_said() -> None:
