@@ -259,7 +259,8 @@ def _of_gpu(known: dict[str, tuple[Target, Path]]) -> Target:
     choices = ", ".join(sorted(target.name for target in by_arch.values()))
     gpu = gpus.found()
     if gpu is None:
-        raise TargetError(f"target 'cuda': nvidia-smi shows no GPU on this machine; name the target: {choices}")
+        why = gpus.absent().partition("; ")[0] or "the NVIDIA driver shows no GPU"
+        raise TargetError(f"target 'cuda': {why}; to compile for another machine's, name it: {choices}")
     if gpu.arch not in by_arch:
         raise TargetError(f"target 'cuda': there is none for {gpu.name} ({gpu.arch}); name one: {choices}")
     return gpus.as_found(by_arch[gpu.arch], gpu)

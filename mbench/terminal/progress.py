@@ -136,11 +136,22 @@ class Bars:
         names: Sequence[str],
         shares: Mapping[str, float] | None = None,
         clock: Clock = time.monotonic,
+        load_s: float = 0.0,
     ) -> None:
-        """Show bars on `console` for `names`; `shares`: see `share`, None: of a run; `clock` in seconds."""
+        """Show bars on `console` for `names`.
+
+        Args:
+            console: the terminal.
+            names: what there is to do.
+            shares: see `share`; None: of a run.
+            clock: in seconds.
+            load_s: of a run: how long each network then runs without a pause.
+        """
         self._console = console
         self._share = share_of_run if shares is None else functools.partial(share, shares=shares)
-        self.left: Estimator = SessionsLeft(names, clock) if shares is None else ShareLeft(names, self._share, clock)
+        self.left: Estimator = (
+            SessionsLeft(names, clock, load_s) if shares is None else ShareLeft(names, self._share, clock)
+        )
         longest = max(map(len, names), default=0)
         self.progress = Progress(
             TextColumn("{task.description}", markup=False),
@@ -202,11 +213,13 @@ def _word(stage: str, fraction: float) -> str:
 
 
 @contextmanager
-def show(console: Console, names: Sequence[str], shares: Mapping[str, float] | None = None) -> Iterator[Bars | Lines]:
+def show(
+    console: Console, names: Sequence[str], shares: Mapping[str, float] | None = None, load_s: float = 0.0
+) -> Iterator[Bars | Lines]:
     """Yield what to report progress to, for as long as the work takes. `shares`: see `share`; None: it is a run."""
-    if not console.is_terminal:
+    if not console.is_interactive:  # colours may be forced on a pipe, and a dumb terminal moves no cursor
         yield RunLines(console, names) if shares is None else Lines(console, names)
         return
-    bars = Bars(console, names, shares)
+    bars = Bars(console, names, shares, load_s=load_s)
     with bars.progress:
         yield bars
