@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from mbench.analysis import found_records, frame, runs
 from mbench.analysis.frame import AnyPath
-from mbench.core import fit_files, names, no_gc, outputs
+from mbench.core import fit_files, names, no_gc
 from mbench.core.errors import UsageError
 from mbench.core.fit_records import FitRecord
 from mbench.core.progress import Note
@@ -53,7 +53,6 @@ def report(
     with no_gc.not_collected():
         if plotlyjs not in ("inline", "directory"):
             raise UsageError(f"plotlyjs is {plotlyjs!r}; expected 'inline' or 'directory'")
-        outputs.check_file(Path(output), f"--output {output}")
         given = [records] if isinstance(records, Record | FitRecord | str | os.PathLike) else list(records)
         pairs = [pair for one in given for pair in _each(one)]
         page, given, read = Path(output), [one for one, _ in pairs], [found for _, found in pairs]

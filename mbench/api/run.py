@@ -111,7 +111,7 @@ def behind_links(path: Path) -> Path:
 
 
 def _shown(job: Job) -> tuple[tuple[str, ...]] | tuple[tuple[str, ...], None, float]:
-    """Return what the display of a job is told."""
+    """Return what the display of a job takes."""
     load_s = job.settings.sustain_s
     return (job.settings.variants,) if load_s is None else (job.settings.variants, None, load_s)
 

@@ -48,7 +48,7 @@ class Command(click.Command):
         examples.write(ctx, formatter)
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """A group of commands that knows what was meant by a command that it does not have."""
 
     command_class = Command
@@ -73,6 +73,10 @@ class Group(click.Group):
             self.parse_args(ctx, ["--help"])  # prints and exits
         return self.resolve_command(ctx, [*words, "--help"])
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order in which they were added: what comes first is first used."""
+        return list(self.commands)
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples."""
         super().format_epilog(ctx, formatter)
@@ -80,4 +84,4 @@ class Group(click.Group):
 
 
 command = functools.partial(click.command, cls=Command)
-group = functools.partial(click.group, cls=Group)
+group = functools.partial(click.group, cls=CommandGroup)

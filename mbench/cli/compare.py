@@ -12,7 +12,7 @@ from mbench.cli.command import command
 from mbench.core import plain
 
 
-@command()
+@command(short_help="Show what differs between two records, and why.")
 @click.argument("base", type=PATH)
 @click.argument("head", type=PATH)
 @options.new_file("--markdown", "Append Markdown.")

@@ -70,7 +70,7 @@ def _beginning(incomplete: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
-class Name(click.ParamType):
+class NameType(click.ParamType):
     """A text that names something, of which a shell completes the names that there are."""
 
     def __init__(self, name: str, known: Callable[[str], Sequence[str]], *, or_file: bool = False) -> None:
@@ -91,9 +91,9 @@ class Name(click.ParamType):
         return [CompletionItem(name) for name in found]
 
 
-NETWORK = Name("network", networks, or_file=True)
-FAMILY = Name("family", networks)
-TARGET = Name("target", targets)
-DEVICE = Name("device", devices)
-NAMED_DEVICE = Name("device", named_devices)
-TYPES = Name("types", types)
+NETWORK = NameType("network", networks, or_file=True)
+FAMILY = NameType("family", networks)
+TARGET = NameType("target", targets)
+DEVICE = NameType("device", devices)
+NAMED_DEVICE = NameType("device", named_devices)
+TYPES = NameType("types", types)

@@ -32,6 +32,8 @@ def completion(shell: str | None) -> None:
     made = kinds[chosen](root, {}, "mbench", "_MBENCH_COMPLETE")
     script = made.source_template % made.source_vars()  # BashComplete.source() starts a bash to ask for its version
     lines = [f"# completes the words of mbench; made by 'mbench completion {chosen}'"]
+    if chosen == "fish":
+        script = script.replace('string split ","', 'string split -m 1 ","')  # a value may have commas: float32,int8
     if chosen == "zsh":
         first, _, script = script.partition("\n")
         lines = [first, *lines, _ZSH]

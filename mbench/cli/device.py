@@ -38,7 +38,7 @@ the board. The server listens on loopback unless --host is given; leave
 it so, and let SSH carry the line. More: README.txt in the folder."""
 
 
-@group()
+@group(short_help="Boards: pack a server for one, and give it a name.")
 def device() -> None:
     """Boards: pack a server for one, and give it a name for --device."""
 

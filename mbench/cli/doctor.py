@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mbench.devices.doctor import Check
 
 
-@command(tolerant=True)
+@command(tolerant=True, short_help="Report what this machine can do, and what it lacks.")
 @options.as_json
 def doctor(as_json: bool) -> None:
     """Report what this machine can run and measure, what is missing, and whether it is quiet."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mbench.gating.comparison import Verdict
 
 
-@command()
+@command(short_help="Judge whether a record is worse than another.")
 @click.argument("base", type=PATH)
 @click.argument("head", type=PATH)
 @click.option("--paired", is_flag=True, help="Measure both builds now, against each other.")

@@ -22,7 +22,7 @@ COMMANDS = (
 )
 
 
-@group()
+@group(short_help="Keep records in a store; see what changed over time.")
 def history() -> None:
     """Keep records in a store, and see what changed in them over time."""
 

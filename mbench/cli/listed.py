@@ -12,7 +12,7 @@ from mbench.cli import completing, options, printing
 from mbench.cli.command import command
 
 
-class _Kind(NamedTuple):
+class _Listed(NamedTuple):
     title: str
     names: Callable[[], tuple[str, ...]]
     use: str
@@ -23,11 +23,19 @@ def _types() -> tuple[str, ...]:
     return tuple(completing.types())
 
 
-KINDS: Mapping[str, _Kind] = {
-    "networks": _Kind("Networks", completing.families, "mbench run NETWORK", "mbench variants"),
-    "targets": _Kind("Targets", lambda: tuple(completing.targets()), "mbench run --target NAME", "mbench targets"),
-    "devices": _Kind("Devices", lambda: tuple(completing.devices()), "mbench run --device NAME", "mbench device list"),
-    "types": _Kind("Types", _types, "mbench run --dtype T,T", "mbench run --help"),
+def _targets() -> tuple[str, ...]:
+    return tuple(completing.targets())
+
+
+def _devices() -> tuple[str, ...]:
+    return tuple(completing.devices())
+
+
+KINDS: Mapping[str, _Listed] = {
+    "networks": _Listed("Networks", completing.families, "mbench run NETWORK", "mbench variants"),
+    "targets": _Listed("Targets", _targets, "mbench run --target NAME", "mbench targets"),
+    "devices": _Listed("Devices", _devices, "mbench run --device NAME", "mbench device list"),
+    "types": _Listed("Types", _types, "mbench run --dtype T,T", "mbench run --help"),
 }
 
 
@@ -47,7 +55,7 @@ def list_names(kind: str | None, as_json: bool) -> None:
     printing.listing(Listing(list(lines), found), as_json=as_json)
 
 
-def _lines(kind: _Kind, names: list[str]) -> list[str]:
+def _lines(kind: _Listed, names: list[str]) -> list[str]:
     """Return the names of a kind, how one is used, and what says more of them."""
     shown = textwrap.fill(", ".join(names), 80, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
     return [f"{kind.title}: {kind.use}; more: {kind.more}", shown]

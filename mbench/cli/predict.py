@@ -11,7 +11,7 @@ from mbench.cli.arguments import PATH
 from mbench.cli.command import command
 
 
-@command()
+@command(short_help="Predict what networks cost; nothing is measured.")
 @click.argument("networks", type=completing.NETWORK, nargs=-1, required=True, metavar="NETWORK...")
 @options.target
 @options.device("Where it was measured.")

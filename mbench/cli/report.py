@@ -12,7 +12,7 @@ from mbench.cli.arguments import NEW_FILE, PATH
 from mbench.cli.command import command
 
 
-@command()
+@command(short_help="Make one page of records, or of all in a folder.")
 @click.argument("paths", type=PATH, nargs=-1, required=True, metavar="RECORD...")
 @click.option("-o", "--output", type=NEW_FILE, required=True, metavar="FILE.html", help="The page to write.")
 @click.option(

@@ -25,7 +25,7 @@ _LOOKED_AT = 5
 """Records of a folder, the newest, among which the one before is looked for."""
 
 
-@command()
+@command(short_help="Compile, measure and explain networks; write a page.")
 @click.argument("networks", type=completing.NETWORK, nargs=-1, metavar="[NETWORK]...")
 @options.target
 @options.device("Where to run.")

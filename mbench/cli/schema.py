@@ -11,7 +11,7 @@ from mbench.cli import printing
 from mbench.cli.command import command
 
 
-@command()
+@command(short_help="Print the JSON Schema of a record.")
 @click.argument("kind", type=click.Choice(["record", "fit"]), default="record", metavar="[record|fit]")
 def schema(kind: Literal["record", "fit"]) -> None:
     """Print the JSON Schema of a record, or of a file of `mbench fit`."""

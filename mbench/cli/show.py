@@ -11,7 +11,7 @@ from mbench.cli.arguments import PATH
 from mbench.cli.command import command
 
 
-@command()
+@command(short_help="Print a record: totals, comparison, slowest layers.")
 @click.argument("record", type=PATH)
 @options.as_json
 def show(record: Path, as_json: bool) -> None:

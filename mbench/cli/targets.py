@@ -10,7 +10,7 @@ from mbench.cli import completing, options, printing, streams
 from mbench.cli.command import command
 
 
-@command()
+@command(short_help="List the hardware targets, or show one.")
 @click.argument("name", type=completing.TARGET, required=False)
 @options.target_dirs
 @options.as_json

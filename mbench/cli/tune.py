@@ -11,7 +11,7 @@ from mbench.cli.command import command
 from mbench.core import exits, plain
 
 
-@command()
+@command(short_help="Find quicker ways to make kernels; 'run' uses them.")
 @click.argument("networks", type=completing.NETWORK, nargs=-1, required=True, metavar="NETWORK...")
 @options.target
 @options.device("Where to measure.")

@@ -8,7 +8,7 @@ from mbench.cli import completing, options, printing, streams
 from mbench.cli.command import command
 
 
-@command()
+@command(short_help="List the networks, or the layers of one.")
 @click.argument("network", type=completing.NETWORK, required=False)
 @options.input_shapes
 @click.option("--published", is_flag=True, help="Counts of NETWORK, or of all, beside those that are published.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from pathlib import Path
 
 from mbench.core import regular_files
@@ -19,13 +19,13 @@ def check_file(path: Path, what: str) -> None:
     Raises:
         UsageError: what lies there is no regular file, or its folder is not there or cannot be written.
     """
+    if path.is_dir():
+        raise UsageError(f"{what}: it is a folder, expected a file; choose another")
+    _check_parent(path.parent, what)
     try:
         regular_files.check_replaceable(path)
     except OSError as error:
         raise UsageError(f"{what}: {error.strerror}; choose another") from error
-    if path.is_dir():
-        raise UsageError(f"{what}: it is a folder, expected a file; choose another")
-    _check_parent(path.parent, what)
 
 
 def check_folder(path: Path, what: str, *, parents: bool = False) -> None:
@@ -40,8 +40,7 @@ def check_folder(path: Path, what: str, *, parents: bool = False) -> None:
         UsageError: it is a file, cannot be written, or the folder around it is not there or cannot be written.
     """
     if path.is_dir():
-        if not os.access(path, os.W_OK | os.X_OK):
-            raise UsageError(f"{what}: nothing can be written there; choose another folder")
+        _try(path, f"{what}: nothing can be written there")
         return
     if path.exists() or path.is_symlink():
         raise UsageError(f"{what} is a file, expected a folder; choose another folder")
@@ -56,5 +55,12 @@ def _check_parent(folder: Path, what: str) -> None:
         raise UsageError(f"{what}: the folder {folder} does not exist; make it first")
     if not folder.is_dir():
         raise UsageError(f"{what}: {folder} is a file, expected a folder; choose another")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"{what}: nothing can be written into the folder {folder}; choose another")
+    _try(folder, f"{what}: nothing can be written into the folder {folder}")
+
+
+def _try(folder: Path, what: str) -> None:
+    """Write a file without a name into a folder."""
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UsageError(f"{what}: {error.strerror}; choose another folder") from error

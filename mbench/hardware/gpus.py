@@ -135,8 +135,9 @@ def _description(gpu: Gpu, target: Target) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------- what is amiss
-def absent(*, root: Path = _ROOT) -> str:
+def absent(*, root: Path | None = None) -> str:
     """Return what is missing where no GPU was found, and what to do; empty where there is a driver that shows none."""
+    root = root or _ROOT
     if (root / "proc/driver/nvidia/version").exists():
         return ""
     pci = root / "sys/bus/pci/devices"

@@ -243,8 +243,10 @@ def refuse_types(networks: Iterable[Variant], target: Target) -> None:
 
 
 def _nearest(names: Sequence[str], name: str) -> str:
-    """Return the names that are most like another one, and how many more there are."""
-    nearest = sorted(names, key=lambda each: -difflib.SequenceMatcher(None, each, name).ratio())[:_NAMED]
+    """Return whole platforms and the targets whose names are most like another one, and how many more there are."""
+    whole = {f"{platform.words}s" for platform in platforms.PLATFORMS.values()} & set(names)
+    nearest = sorted(names, key=lambda each: (each not in whole, -difflib.SequenceMatcher(None, each, name).ratio()))
+    nearest = nearest[: _NAMED + len(whole)]
     shown, more = [each for each in names if each in nearest], len(names) - len(nearest)
     return ", ".join(shown) + (f" and {more} more: see 'mbench targets'" if more else "")
 

@@ -22,7 +22,7 @@ COMMANDS = ("", *(str(command.name) for command in main.COMMANDS), *DEVICE_COMMA
 
 # --------------------------------------------------------------------------------------------------------- wrong use
 WRONG = {
-    "rnu": ("No such command 'rnu'", "'run'"),
+    "rnu": ("No such command 'rnu'", "did you mean 'mbench run'?"),
     "--nope": ("--nope",),
     "run --nope": ("--nope", "see 'mbench run --help'"),
     "run mobilnet_v1_1.0_224": ("'mobilnet_v1_1.0_224' is not known", "did you mean 'mobilenet_v1_1.0_224'?"),
