@@ -7,6 +7,7 @@ it does not have.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -84,4 +85,9 @@ class CommandGroup(click.Group):
 
 
 command = functools.partial(click.command, cls=Command)
-group = functools.partial(click.group, cls=CommandGroup)
+_Function = Callable[..., Any]
+
+
+def group(**settings: Any) -> Callable[[_Function], CommandGroup]:
+    """Make a group of commands of a function, as `click.group` does."""
+    return click.group(cls=CommandGroup, **settings)

@@ -70,16 +70,12 @@ def _beginning(incomplete: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
-class NameType(click.ParamType):
+class NameType(click.types.StringParamType):
     """A text that names something, of which a shell completes the names that there are."""
 
     def __init__(self, name: str, known: Callable[[str], Sequence[str]], *, or_file: bool = False) -> None:
         """Take what it names, the names that begin with a text, and whether it can be the path of a file."""
         self.name, self._known, self._or_file = name, known, or_file
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the text as it is."""
-        return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the names that begin so; where there is none, have the shell complete files."""

@@ -9,8 +9,10 @@ import click
 import pytest
 from conftest import Mbench, assert_one_line
 
-from mbench.cli import command, defaults, main, meant
+from mbench.cli import defaults, main, meant
+from mbench.cli.command import CommandGroup
 from mbench.cli.examples import EXAMPLES
+from mbench.core.errors import UsageError
 
 
 def leaves() -> Iterator[tuple[str, click.Command]]:
@@ -58,7 +60,7 @@ def test_examples_are_parsed(words: str, line: str, tmp_path: object, monkeypatc
 
 def test_an_example_that_is_wrong_is_found() -> None:
     for wrong in ("mbench run --treads 2", "mbench history ad x", "mbench gate only-one.json"):
-        with pytest.raises((click.UsageError, command.UsageError)):
+        with pytest.raises((click.UsageError, UsageError)):
             parsed(wrong)
 
 
@@ -79,6 +81,13 @@ MEANT = {
 @pytest.mark.parametrize("word", MEANT)
 def test_what_was_meant(run: Mbench, word: str) -> None:
     assert_one_line(run(word), f"No such command '{word}'", MEANT[word])
+
+
+def test_commands_stand_in_the_order_of_their_use() -> None:
+    assert isinstance(main.main, CommandGroup)
+    names = main.main.list_commands(click.Context(main.main))
+    assert names[:3] == ["run", "fit", "predict"]
+    assert sorted(names) == sorted(main.main.commands)
 
 
 def test_in_a_group_its_own_commands_are_near(run: Mbench) -> None:

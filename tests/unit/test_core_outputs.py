@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,7 +88,7 @@ def test_a_place_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.Mon
     def refuse(**_: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(outputs.tempfile, "TemporaryFile", refuse)  # root may write everywhere
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)  # root may write everywhere
     for check in (outputs.check_file, outputs.check_folder):
         with pytest.raises(UsageError, match=r"nothing can be written into the folder .*: Permission denied"):
             check(tmp_path / "x", "-o x")
