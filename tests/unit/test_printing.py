@@ -152,7 +152,7 @@ def test_whatever_is_accepted_can_be_shown(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_what_is_hushed_keeps_remarks_and_shows_no_progress(capfd: pytest.CaptureFixture[str]) -> None:
     hushed = printing.Hushed()
-    with hushed(("one", "two")) as shown:
+    with hushed(("one", "two"), None, 60.0) as shown:
         shown.stage("one", "measuring", 0.5)
         shown.note("a remark")
     assert capfd.readouterr() == ("", "")
