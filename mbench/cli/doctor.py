@@ -10,6 +10,7 @@ import click
 
 from mbench.cli import defaults, options, printing
 from mbench.cli.command import command
+from mbench.core import units
 from mbench.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def _defaults(context: click.Context) -> Iterator[Check]:
         yield Check(defaults.FILE, "warn", str(error), "correct it: every other command refuses it")
         return
     there = file.exists()
-    text = f"{file.absolute()}: {len(found) + len(own)} values" if there else "none in this folder"
+    text = f"{file.absolute()}: {units.counted(len(found) + len(own), 'value')}" if there else "none in this folder"
     yield Check(defaults.FILE, "ok", text, "" if there else "defaults of options can stand there")
     for name, value in own.items():
         yield Check("default", "ok", f"{name} = {value}, from {file}")

@@ -30,7 +30,7 @@ from mbench.cli.targets import targets
 from mbench.cli.tune import tune
 from mbench.cli.variants import variants
 from mbench.core import system_limits
-from mbench.core.errors import UsageError
+from mbench.core.errors import UsageError, did_you_mean
 from mbench.core.exits import Exit
 from mbench.core.version import VERSION
 
@@ -63,6 +63,8 @@ def command_line() -> int:
 
 def _click_message(error: click.ClickException) -> str:
     message = " ".join(error.format_message().split()).rstrip(".")
+    if isinstance(error, click.NoSuchOption):
+        message = f"No such option '{error.option_name}'{did_you_mean(error.option_name, error.possibilities or ())}"
     context = getattr(error, "ctx", None)
     separator = "" if message.endswith("?") else ";"
     return f"{message}{separator} see '{context.command_path} --help'" if context else message

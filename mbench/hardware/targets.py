@@ -66,16 +66,18 @@ def load(name: str, *, extra_dirs: Sequence[Path] = ()) -> Target:
 
 
 def _near(name: str, known: Iterable[str]) -> tuple[str, ...]:
-    """Return the known names that are nearest to one, separators apart; none that differs in more than a few letters.
+    """Return the known names that are nearest to one, separators apart, by a few letters; else those that begin so.
 
     One letter in four may differ, and of two names with equally many differences both are offered.
     """
-    bare = _bare(name)
+    bare, known = _bare(name), tuple(known)
     found: dict[str, int] = {}
     for other in known:
         distance = _distance(bare, _bare(other))
         if distance <= max(1, len(bare) // 4):
             found[other] = distance
+    if not found and len(bare) >= _OFFERED:
+        return tuple(sorted(other for other in known if _bare(other).startswith(bare)))[:_OFFERED]
     least = min(found.values(), default=0)
     return tuple(sorted(other for other, distance in found.items() if distance == least))[:_OFFERED]
 
