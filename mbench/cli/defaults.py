@@ -178,12 +178,24 @@ def without_options(file: Path = Path(FILE)) -> dict[str, Any]:
     found = project_file.read(file)
     tables = {"gate.thresholds": found.gate.thresholds, "gate.sensitivity": found.gate.sensitivity}
     values: dict[str, Any] = {f"{name}.{key}": value for name, table in tables.items() for key, value in table.items()}
-    return values | ({"history.store": found.history.store} if found.history.store else {})
+    return values | ({"history.store": _store(found.history.store)} if found.history.store else {})
+
+
+def _store(address: str) -> str:
+    """Return where a store is, without the user and the password that its address may have."""
+    from mbench.history import store_address
+
+    try:
+        return store_address.parse(address).shown
+    except MbenchError:
+        return "an address that is no store's"
 
 
 def shown(default: Default) -> str:
-    """Return a default in a line."""
+    """Return a default in a line; of a store no password."""
     value = default.value
+    if key(default.option) == "store":
+        return _store(str(value))
     if isinstance(value, bool):
         return str(value).lower()
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

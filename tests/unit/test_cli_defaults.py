@@ -137,6 +137,10 @@ def test_doctor_says_which_file_and_which_values(run: Mbench, monkeypatch: pytes
     assert {"run --threads: 2, from mbench.toml", "run --label: a=1, b=2, from mbench.toml"} <= set(said)
     assert {"gate.thresholds.latency = 3%, from mbench.toml", "history.store = h.db, from mbench.toml"} <= set(said)
     assert "fit --time: 2min, from MBENCH_FIT_TIME" in said
+    put("[history]\nstore = 'postgresql://me:secret@h/d'\n[run]\nstore = 'postgresql://me:secret@h/d'\n")
+    said = [check["text"] for check in json.loads(run("doctor", "--json").out)]
+    assert [text for text in said if "secret" in text] == []
+    assert len([text for text in said if "postgresql://h/d" in text]) == 2
     put("[rnu]\n")
     broken = run("doctor", "--json")
     assert broken.code == 0
