@@ -201,6 +201,18 @@ def shown(default: Default) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def unknown_variables(root: click.Group) -> dict[str, str]:
+    """Return variables that begin as those of a command do and are no option's, each with the nearest that is one."""
+    known: dict[str, None] = {}
+    begin: list[str] = []
+    for words, command in commands(root):
+        found = [variable(words, option) for option in options(command).values()]
+        known |= dict.fromkeys(found)
+        begin += ["_".join(("MBENCH", *words, "")).upper()] if found else []
+    given = (name for name in os.environ if name.startswith(tuple(begin)) and name not in known)
+    return {name: did_you_mean(name, known).removeprefix("; ") for name in sorted(given)}
+
+
 # ----------------------------------------------------------------------------------------------------------- checking
 def converted(default: Default, context: click.Context) -> Any:
     """Return a default as click takes it, once it is known that the option takes it.

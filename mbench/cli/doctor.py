@@ -33,6 +33,8 @@ def _defaults(context: click.Context) -> Iterator[Check]:
 
     root, file = context.find_root().command, Path(defaults.FILE)
     assert isinstance(root, click.Group)
+    for name, near in defaults.unknown_variables(root).items():
+        yield Check(name, "warn", "an environment variable of no option", near or "see docs/command-line.md")
     try:
         found = defaults.of_file(root)
         for each in (*found, *defaults.of_variables(root)):

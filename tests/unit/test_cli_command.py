@@ -10,7 +10,7 @@ import pytest
 from conftest import Mbench, assert_one_line
 
 from mbench.cli import defaults, main, meant
-from mbench.cli.command import CommandGroup
+from mbench.cli.command import Command, CommandGroup
 from mbench.cli.examples import EXAMPLES
 from mbench.core.errors import UsageError
 
@@ -26,6 +26,11 @@ def test_every_command_has_examples_in_its_help(run: Mbench, words: str) -> None
     assert EXAMPLES[words]
     for line in EXAMPLES[words]:
         assert f"\n  {line}\n" in shown
+
+
+def test_every_command_is_one_of_ours() -> None:
+    """A command by click's own decorator has no examples, no defaults and no flags that are taken back."""
+    assert [words for words, each in leaves() if not isinstance(each, Command | CommandGroup)] == []
 
 
 def test_examples_are_of_commands_that_there_are() -> None:

@@ -132,11 +132,14 @@ def test_a_file_of_thresholds_with_another_name_is_looked_at(run: Mbench, record
 def test_doctor_says_which_file_and_which_values(run: Mbench, monkeypatch: pytest.MonkeyPatch) -> None:
     put("[run]\nthreads = 2\nlabel = ['a=1', 'b=2']\n[gate.thresholds]\nlatency = '3%'\n[history]\nstore = 'h.db'\n")
     monkeypatch.setenv("MBENCH_FIT_TIME", "2min")
+    monkeypatch.setenv("MBENCH_RUN_THREAD", "2")
     said = [check["text"] for check in json.loads(run("doctor", "--json").out) if check["name"] != "cache"]
     assert f"{Path.cwd()}/mbench.toml: 4 values" in said
     assert {"run --threads: 2, from mbench.toml", "run --label: a=1, b=2, from mbench.toml"} <= set(said)
     assert {"gate.thresholds.latency = 3%, from mbench.toml", "history.store = h.db, from mbench.toml"} <= set(said)
     assert "fit --time: 2min, from MBENCH_FIT_TIME" in said
+    found = {check["name"]: check["hint"] for check in json.loads(run("doctor", "--json").out)}
+    assert found["MBENCH_RUN_THREAD"] == "did you mean 'MBENCH_RUN_THREADS'?"
     put("[history]\nstore = 'postgresql://me:secret@h/d'\n[run]\nstore = 'postgresql://me:secret@h/d'\n")
     said = [check["text"] for check in json.loads(run("doctor", "--json").out)]
     assert [text for text in said if "secret" in text] == []
