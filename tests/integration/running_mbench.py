@@ -50,7 +50,8 @@ class Running:
         self._mark = uuid.uuid4().hex
         paths = f"{STOPPING}{os.pathsep}{ROOT}"
         environment = {
-            **os.environ, "COLUMNS": "80", "PYTHONPATH": paths, "MBENCH_CACHE_DIR": str(cache), "MARK": self._mark, **environ,
+            **os.environ, "COLUMNS": "80", "PYTHONPATH": paths, "MBENCH_CACHE_DIR": str(cache), "MARK": self._mark,
+            **environ,
         }  # fmt: skip
         if temporary:
             environment["TMPDIR"] = str(temporary)
