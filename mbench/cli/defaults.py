@@ -85,7 +85,7 @@ def taken_back(command: click.Command) -> dict[click.Option, str]:
 
 
 # ------------------------------------------------------------------------------------------------------------ look-up
-def of(context: click.Context) -> dict[str, Any]:
+def of(context: click.Context) -> dict[str, object]:
     """Return the defaults of a command that is about to be parsed, by the names of its parameters.
 
     Raises:
@@ -165,7 +165,7 @@ def check_names(context: click.Context, file: Path | None) -> None:
         of_file(root, file)
 
 
-def without_options(file: Path = Path(FILE)) -> dict[str, Any]:
+def without_options(file: Path = Path(FILE)) -> dict[str, object]:
     """Return what the file says that is no option's, by key: thresholds, and where the history is.
 
     Raises:
@@ -177,7 +177,9 @@ def without_options(file: Path = Path(FILE)) -> dict[str, Any]:
         return {}
     found = project_file.read(file)
     tables = {"gate.thresholds": found.gate.thresholds, "gate.sensitivity": found.gate.sensitivity}
-    values: dict[str, Any] = {f"{name}.{key}": value for name, table in tables.items() for key, value in table.items()}
+    values: dict[str, object] = {
+        f"{name}.{key}": value for name, table in tables.items() for key, value in table.items()
+    }
     return values | ({"history.store": _store(found.history.store)} if found.history.store else {})
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mbench.core import plain
 
@@ -47,8 +47,7 @@ def console(*, stderr: bool = False) -> Console:
                 yield segment if usual else Segment(plain.visible(segment.text), segment.style)
 
     interactive = stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-    settings: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
-    return Plain(file=stream, width=width, force_interactive=interactive, **settings)
+    return Plain(file=stream, width=width, force_interactive=interactive, highlight=False, markup=False, emoji=False)
 
 
 def remark(text: str) -> None:

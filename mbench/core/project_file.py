@@ -16,6 +16,11 @@ from mbench.core.errors import UsageError
 
 CONFIG = "mbench.toml"
 """Looked for in the folder in which a command is given."""
+COMMANDS = (
+    *("run", "fit", "predict", "tune", "show", "report", "compare", "gate", "history"),
+    *("list", "variants", "targets", "device", "doctor", "schema", "completion"),
+)
+"""The commands that there are: each may have a table with defaults of its options."""
 OWN = {("gate",): ("thresholds", "sensitivity"), ("history",): ("store",)}
 """Keys that are no option's, by their table. All others are defaults of options, which the command line knows."""
 STORE_VARIABLE = "MBENCH_STORE"
@@ -64,7 +69,11 @@ def read(file: Path | None = None) -> ProjectFile:
 def _without_defaults(raw: dict[str, Any]) -> dict[str, Any]:
     """Return the tables without the defaults of options: `[gate] paired = true`, `[history.list]`, `[run]`."""
     gate, history = raw.get("gate"), raw.get("history")
-    found = {name: value for name, value in (("gate", gate), ("history", history)) if value is not None}
+    own = {field.name for field in msgspec.structs.fields(ProjectFile)}
+    found = {
+        name: value for name, value in raw.items()
+        if name in own or name not in COMMANDS or not isinstance(value, dict)
+    }  # fmt: skip
     if isinstance(gate, dict):
         found["gate"] = {name: value for name, value in gate.items() if name in OWN["gate",] or isinstance(value, dict)}
     if isinstance(history, dict):

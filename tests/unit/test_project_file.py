@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mbench.cli import main
 from mbench.core import project_file
 from mbench.core.errors import UsageError
 
@@ -30,6 +31,8 @@ def test_every_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("[history]\nstore = 1\n", "history.store: got 1, expected a string"),
         ("[gate.treshold]\n", "gate.treshold: unknown key"),
         ("gate = 3\n", "gate: got 3, expected a table"),
+        ("[histories]\n", "histories: unknown key; did you mean 'history'?"),
+        ("run = 3\n", "run: unknown key"),
     ],
 )
 def test_what_it_may_not_hold(tmp_path: Path, text: str, said: str) -> None:
@@ -38,6 +41,10 @@ def test_what_it_may_not_hold(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(UsageError) as caught:
         project_file.read(file)
     assert said in str(caught.value)
+
+
+def test_commands_are_those_of_the_command_line() -> None:
+    assert set(project_file.COMMANDS) == set(main.main.commands)
 
 
 def test_defaults_of_options_are_not_looked_at(tmp_path: Path) -> None:
