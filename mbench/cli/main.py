@@ -23,6 +23,7 @@ from mbench.cli.report import report
 from mbench.cli.run import run
 from mbench.cli.schema import schema
 from mbench.cli.show import show
+from mbench.cli.sweep import sweep
 from mbench.cli.targets import targets
 from mbench.cli.tune import tune
 from mbench.cli.variants import variants
@@ -31,7 +32,23 @@ from mbench.core.errors import UsageError
 from mbench.core.exits import Exit
 from mbench.core.version import VERSION
 
-COMMANDS = (run, fit, predict, tune, show, report, compare, gate, history, variants, targets, device, doctor, schema)
+COMMANDS = (
+    run,
+    fit,
+    predict,
+    tune,
+    show,
+    report,
+    compare,
+    gate,
+    history,
+    sweep,
+    variants,
+    targets,
+    device,
+    doctor,
+    schema,
+)
 
 
 def command_line() -> int:
