@@ -5,6 +5,7 @@ A family wins up to an accuracy if the fastest network that is at least so accur
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,17 +36,17 @@ class FamilyStretch:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AccuracyStep:
-    """The fastest network that is at least so accurate."""
+    """The fastest network that is at least so accurate; None: none is."""
 
     least_percent: float
-    best: SweepCell
+    best: SweepCell | None
     next: SweepCell | None
     """The fastest one of another family."""
 
     @property
     def close(self) -> bool:
         """Whether the two cannot be told apart by what was measured."""
-        return self.next is not None and overlap(self.best, self.next)
+        return self.best is not None and self.next is not None and overlap(self.best, self.next)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,20 +73,32 @@ class SweepFacet:
 
 
 def facets(record: SweepRecord) -> tuple[SweepFacet, ...]:
-    """Return the cells of a sweep by place and type, in the order of the file."""
+    """Return the cells of a sweep by place and type, in the order of the file; all have the same steps of accuracy."""
     groups: dict[tuple[CellPlace, str], list[SweepCell]] = {}
     for cell in record.cells:
-        key = (cell.place, cell.network.dtype)
-        groups.setdefault(key, []).append(cell)
-    return tuple(_facet(place, dtype, tuple(cells)) for (place, dtype), cells in groups.items())
+        groups.setdefault((cell.place, cell.network.dtype), []).append(cell)
+    leasts = tuple(_leasts([top1(cell) for cell in record.cells if is_ranked(cell)]))
+    return tuple(_facet(place, dtype, tuple(cells), leasts) for (place, dtype), cells in groups.items())
 
 
-def _facet(place: CellPlace, dtype: str, cells: tuple[SweepCell, ...]) -> SweepFacet:
+def _leasts(accuracies: Sequence[float]) -> Iterator[float]:
+    """Yield round accuracies from the least on, in percent."""
+    if not accuracies:
+        return
+    low, high = min(accuracies), max(accuracies)
+    step = STEP_PERCENT if (high - low) / STEP_PERCENT >= _FEW_STEPS else _FINE_PERCENT
+    least = math.floor(low / step) * step
+    while least <= high:
+        yield least
+        least += step
+
+
+def _facet(place: CellPlace, dtype: str, cells: tuple[SweepCell, ...], leasts: Sequence[float]) -> SweepFacet:
     known = [cell for cell in cells if is_ranked(cell)]
     front = tuple(known[at] for at in pareto.front([(latency_s(cell), top1(cell)) for cell in known]))
     return SweepFacet(
         place=place, dtype=dtype, cells=cells, front=front, stretches=tuple(_stretches(front, known)),
-        steps=tuple(_steps(known)),
+        steps=tuple(_step(known, least) for least in leasts),
     )  # fmt: skip
 
 
@@ -148,17 +161,10 @@ def _fastest(known: Iterable[SweepCell], least: float, apart_from: str = "") -> 
     return min(found, key=latency_s, default=None)
 
 
-def _steps(known: Sequence[SweepCell]) -> Iterator[AccuracyStep]:
-    if not known:
-        return
-    low, high = min(map(top1, known)), max(map(top1, known))
-    step = STEP_PERCENT if (high - low) / STEP_PERCENT >= _FEW_STEPS else _FINE_PERCENT
-    least = math.ceil(low / step) * step
-    while least <= high:
-        best = _fastest(known, least)
-        if best is not None:
-            yield AccuracyStep(least_percent=least, best=best, next=_fastest(known, least, apart_from=family(best)))
-        least += step
+def _step(known: Sequence[SweepCell], least: float) -> AccuracyStep:
+    best = _fastest(known, least)
+    rival = _fastest(known, least, apart_from=family(best)) if best else None
+    return AccuracyStep(least_percent=least, best=best, next=rival)
 
 
 # ------------------------------------------------------------------------------------------------------------- in words
@@ -179,6 +185,29 @@ def sentence(facet: SweepFacet) -> str:
         for each in facet.stretches
     ]
     return f"{', then '.join(parts)}."
+
+
+def headline(found: Sequence[SweepFacet]) -> str:
+    """Return which family wins where, in few words: at all places and types together."""
+    ranked = [facet for facet in found if facet.stretches]
+    if not ranked:
+        return "No family wins yet." if any(_is_open(facet) for facet in found) else "Families cannot be compared."
+    if len({family(cell) for facet in ranked for cell in facet.ranked}) == 1:
+        return f"One family alone has both figures: {ranked[0].stretches[0].family}."
+    everywhere = f"in all {len(ranked)} combinations of place and type" if len(ranked) > 1 else "here"
+    firsts, lasts = ({facet.stretches[at].family for facet in ranked} for at in (0, -1))
+    if all(len(facet.stretches) == 1 for facet in ranked) and len(lasts) == 1:
+        return f"{next(iter(lasts))} wins at every accuracy {everywhere}."
+    if len(lasts) == 1:
+        top = f"{next(iter(lasts))} wins among the most accurate {everywhere}"
+        return f"{top}; {next(iter(firsts))} among the fastest." if len(firsts) == 1 and firsts != lasts else f"{top}."
+    wins = collections.Counter(facet.stretches[-1].family for facet in ranked)
+    said = ", ".join(f"{name} in {count}" for name, count in wins.most_common())
+    return f"Among the most accurate, who wins depends on the place: {said} of {len(ranked)}."
+
+
+def _is_open(facet: SweepFacet) -> bool:
+    return any(cell.state == "open" for cell in facet.cells)
 
 
 def _silence(facet: SweepFacet) -> str:

@@ -11,7 +11,7 @@ from mbench.analysis.frame import AnyPath
 from mbench.api import history, report, run
 from mbench.build import places
 from mbench.build.builders import TIMEOUT_S
-from mbench.core import plain, record_files, scratch, sweep_files
+from mbench.core import plain, project_file, record_files, scratch, sweep_files
 from mbench.core.errors import MbenchError, OutputError
 from mbench.core.progress import Display, Note, silent, unheard
 from mbench.core.records import Record
@@ -60,7 +60,7 @@ def sweep(
     Args:
         file: describes the sweep; see docs/sweeps.md.
         output: the folder for records and pages; None: as the file says.
-        store: a store that each record is added to; None: as the file says.
+        store: a store that each record is added to; None: as the file says, else `MBENCH_STORE` or `mbench.toml`.
         executor: where networks are built, and counted in emulation; see `run`.
         use_cache: whether builds and calibrations of before may be used.
         build_timeout_s: seconds after which the build of a network is given up.
@@ -151,7 +151,7 @@ def _store_of(asked: AskedSweep, store: AnyPath | None) -> str | None:
     own = asked.definition.store
     if own is not None and "://" not in own:
         own = str(asked.beside(own))
-    url = str(store) if store is not None else own
+    url = str(store) if store is not None else own or project_file.store()
     if not url:
         return None
     history.open_store(url, create=True).close()
