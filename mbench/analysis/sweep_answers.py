@@ -194,16 +194,17 @@ def headline(found: Sequence[SweepFacet]) -> str:
         return "No family wins yet." if any(_is_open(facet) for facet in found) else "Families cannot be compared."
     if len({family(cell) for facet in ranked for cell in facet.ranked}) == 1:
         return f"One family alone has both figures: {ranked[0].stretches[0].family}."
-    everywhere = f"in all {len(ranked)} combinations of place and type" if len(ranked) > 1 else "here"
+    everywhere = f"in all {len(ranked)} combinations of place and type" if len(ranked) > 1 else "in one place and type"
     firsts, lasts = ({facet.stretches[at].family for facet in ranked} for at in (0, -1))
     if all(len(facet.stretches) == 1 for facet in ranked) and len(lasts) == 1:
         return f"{next(iter(lasts))} wins at every accuracy {everywhere}."
     if len(lasts) == 1:
-        top = f"{next(iter(lasts))} wins among the most accurate {everywhere}"
-        return f"{top}; {next(iter(firsts))} among the fastest." if len(firsts) == 1 and firsts != lasts else f"{top}."
+        top = f"At the highest accuracies {next(iter(lasts))} is fastest"
+        bottom = f", at the lowest {next(iter(firsts))}" if len(firsts) == 1 and firsts != lasts else ""
+        return f"{top}{bottom}, {everywhere}."
     wins = collections.Counter(facet.stretches[-1].family for facet in ranked)
     said = ", ".join(f"{name} in {count}" for name, count in wins.most_common())
-    return f"Among the most accurate, who wins depends on the place: {said} of {len(ranked)}."
+    return f"At the highest accuracies, which family is fastest depends on the place: {said} of {len(ranked)}."
 
 
 def _is_open(facet: SweepFacet) -> bool:

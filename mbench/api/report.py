@@ -56,9 +56,10 @@ def report(
         if plotlyjs not in ("inline", "directory"):
             raise UsageError(f"plotlyjs is {plotlyjs!r}; expected 'inline' or 'directory'")
         alone = isinstance(records, Record | FitRecord | SweepRecord | str | os.PathLike)
-        given: list[Source] = [records] if alone else list(records)  # type: ignore[list-item, arg-type]
-        if (sweep := _sweep(given)) is not None:
+        every: list[Source] = [records] if alone else list(records)  # type: ignore[list-item, arg-type]
+        if (sweep := _sweep(every)) is not None:
             return _of_sweep(sweep, Path(output), plotlyjs)
+        given = [one for one in every if not isinstance(one, SweepRecord)]
         page, files = Path(output), [Path(one) for one in given if not isinstance(one, Record | FitRecord)]
         read = [one if isinstance(one, Record | FitRecord) else fit_files.read_either(one) for one in given]
         if page.resolve() in [file.resolve() for file in files]:

@@ -21,6 +21,9 @@ from mbench.pipeline.job import Job
 from mbench.sweeping import folder, planning, standing, work
 from mbench.sweeping.planning import AskedSweep, SweepPlan
 
+MOST_PAGED = 500
+"""Cells of a sweep whose records have pages, unless its file says otherwise."""
+
 
 class SweepOutcome(NamedTuple):
     """What became of a sweep."""
@@ -90,11 +93,13 @@ def sweep(
             note(said)
         going = work.SweepWork(asked, plan, machine, note)
         try:
+            pages = asked.definition.pages
+            paged = len(going.record.cells) <= MOST_PAGED if pages is None else pages
             going.do(
                 functools.partial(_measure, executor=executor, display=display),
                 functools.partial(run.resume, use_cache=use_cache, build_timeout_s=build_timeout_s, executor=executor,
                                   display=display),
-                functools.partial(_keep, url=url, unstored=unstored, note=note),
+                functools.partial(_keep, paged=paged, url=url, unstored=unstored, note=note),
             )  # fmt: skip
         except KeyboardInterrupt as error:
             raise SweepInterrupted(SweepOutcome(going.record, path, tuple(unstored.values()))) from error
@@ -162,11 +167,11 @@ def _measure(job: Job, *, executor: Executor | str, display: Display) -> Record:
     return run.of_job(job, executor, display)
 
 
-def _keep(path: Path, *, url: str | None, unstored: dict[Path, str], note: Note) -> str:
+def _keep(path: Path, *, paged: bool, url: str | None, unstored: dict[Path, str], note: Note) -> str:
     """Write the page of a record, and add it to the store; return what the store is called."""
     record = record_files.read(path)
     page = path.with_suffix(".html")
-    if not page.exists() or page.stat().st_mtime_ns < path.stat().st_mtime_ns:
+    if paged and (not page.exists() or page.stat().st_mtime_ns < path.stat().st_mtime_ns):
         try:
             report.report(record, page, plotlyjs="directory")
         except OutputError as error:

@@ -61,6 +61,8 @@ class SweepDefinition(Strict, frozen=True, kw_only=True):
     """More folders of target folders."""
     networks_per_record: Annotated[int, Meta(ge=1, le=1000)] = 32
     """A record is done, and added to the store, when so many networks are."""
+    pages: bool | None = None
+    """Whether each record has a page, a quarter of a megabyte for each network; None: if there are few cells."""
 
 
 def read(file: Path) -> SweepDefinition:

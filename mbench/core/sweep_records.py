@@ -80,7 +80,7 @@ class SweepFile(Strict, frozen=True, kw_only=True):
 
     name: Text
     bytes: Bytes
-    changed_ns: Count
+    changed_ns: Annotated[int, Meta(ge=0)]
     """When, as the file system says: as long as neither this nor the size changes, the file is not read again."""
     place: CellPlace | None = None
     """None: it is no record of this sweep."""

@@ -159,6 +159,6 @@ def _said(cell: SweepCell | None) -> str:
     if cell is None:
         return ""
     found = cell.figures.latency_s if cell.figures else None
-    return (
-        fit_ranking.SHOWN["latency"](found.value) if found else {"failed": "failed", "open": "open"}.get(cell.state, "")
-    )
+    if found:
+        return fit_ranking.SHOWN["latency"](found.value)
+    return "" if cell.state == "done" else cell.state

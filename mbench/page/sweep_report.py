@@ -1,6 +1,6 @@
 """The page of a sweep, one HTML file: which family wins where, facets by place and type, every cell.
 
-What is said is gathered in `page.sweep_view`, drawn in `page.figures_sweep`, laid out in `reports/sweep.html.j2`. It stays
+What is said is gathered in `page.sweep_view`, drawn in `page.figures_sweep`, laid out in `reports/sweep.html.j2`. It is
 quick with thousands of cells: figures are drawn when they come into view, and the table shows some rows at a time.
 """
 

@@ -1,6 +1,6 @@
 """What the page of a sweep shows, gathered for its template: question and answer in words, facets, a row for each cell.
 
-Which family wins where is decided in `mbench.analysis.sweep_answers`, how far it is in `mbench.analysis.sweep_progress`.
+Which family wins where is decided in `mbench.analysis.sweep_answers`, how far a sweep is in `analysis.sweep_progress`.
 """
 
 from __future__ import annotations
@@ -264,7 +264,8 @@ def _lines(cells: Sequence[SweepCell]) -> Iterator[list[Any]]:
         seconds, joules = (found.latency_s, found.energy_j) if found else (None, None)
         yield [
             network.name, sweep_answers.family(cell), network.dtype, place.target, place.device, place.threads,
-            place.batch, cell.state, *((seconds.value, seconds.low, seconds.high, seconds.basis) if seconds else [""] * 4),
+            place.batch, cell.state,
+            *((seconds.value, seconds.low, seconds.high, seconds.basis) if seconds else [""] * 4),
             cell.accuracy.top1_percent, cell.accuracy.kind, cell.accuracy_dtype,
             *((found.memory_bytes, found.weight_bytes) if found else [""] * 2),
             *((joules.value, joules.basis) if joules else [""] * 2),

@@ -38,9 +38,12 @@ def _parts(record: SweepRecord) -> Iterator[RenderableType]:
     yield table
     for why, networks in sweep_progress.causes(record.cells):
         yield Paragraph(f"failed: {named(networks)}: {why}")
+    said: dict[str, list[str]] = {}
     for facet in sweep_answers.facets(record):
         if any(cell.state == "done" for cell in facet.cells):
-            yield Paragraph(f"{where(facet.place)}, {facet.dtype}: {sweep_answers.sentence(facet)}")
+            said.setdefault(sweep_answers.sentence(facet), []).append(f"{where(facet.place)}, {facet.dtype}")
+    for sentence, places in said.items():
+        yield Paragraph(f"{named(tuple(places), '; ')}: {sentence}")
 
 
 def _type(progress: PlaceProgress, *, batches: bool) -> str:
@@ -61,9 +64,9 @@ def heading(record: SweepRecord) -> str:
     return f"sweep {record.name}: {', '.join(parts)}"
 
 
-def named(networks: tuple[str, ...]) -> str:
-    """Return the first of some networks, and how many more there are."""
-    shown, more = ", ".join(networks[:_NAMED]), len(networks) - _NAMED
+def named(names: tuple[str, ...], between: str = ", ") -> str:
+    """Return the first of some names, and how many more there are."""
+    shown, more = between.join(names[:_NAMED]), len(names) - _NAMED
     return f"{shown} and {more} more" if more > 0 else shown
 
 
