@@ -45,7 +45,7 @@ class AccuracyStep:
 
     @property
     def close(self) -> bool:
-        """Whether the two cannot be told apart by what was measured."""
+        """Whether the two are as fast, within the noise of what was measured."""
         return self.best is not None and self.next is not None and overlap(self.best, self.next)
 
 

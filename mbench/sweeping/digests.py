@@ -24,8 +24,8 @@ def now(job: Job, networks: Iterable[Variant]) -> dict[str, str]:
     shared: dict[str, dict[str, str]] = {}
     found = {}
     for network in networks:
-        family = "" if network.imported else network.family
-        if family not in shared:
-            shared[family] = builder.digest_inputs(network, target, job.choices)
-        found[network.name] = builder.digest(shared[family] | {_NETWORK: msgspec.json.encode(network).decode()})
+        group = "" if network.imported else network.family
+        if group not in shared:
+            shared[group] = builder.digest_inputs(network, target, job.choices)
+        found[network.name] = builder.digest(shared[group] | {_NETWORK: msgspec.json.encode(network).decode()})
     return found

@@ -17,7 +17,7 @@ from mbench.core.sweep_definition import LABEL
 from mbench.core.sweep_records import SweepFile
 
 
-class _Labels(msgspec.Struct):
+class _LabelledFile(msgspec.Struct):
     """What of a file shows whether it is a record of the sweep."""
 
     labels: dict[str, str] = {}
@@ -70,7 +70,7 @@ def _record_of(path: Path, name: str) -> Record | None:
     """
     try:
         data = regular_files.read(path, most_bytes=record_files.MOST_BYTES)
-        if strict_json.decode(data, _Labels).labels.get(LABEL) != name:
+        if strict_json.decode(data, _LabelledFile).labels.get(LABEL) != name:
             return None
     except (OSError, ValueError):
         return None

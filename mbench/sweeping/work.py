@@ -21,11 +21,11 @@ from mbench.pipeline.job import Job
 from mbench.sweeping import folder, standing
 from mbench.sweeping.planning import AskedSweep, PlannedPlace, SweepPlan
 
-Measure = Callable[[Job], Record]
+MeasureJob = Callable[[Job], Record]
 """Runs a job, and returns its record."""
-GoOn = Callable[[Path], Record]
+GoOnWith = Callable[[Path], Record]
 """Goes on with the run of a record, and returns it."""
-Keep = Callable[[Path], str]
+KeepRecord = Callable[[Path], str]
 """Called with each record that is done: a page, a store. Returns the store that has it now; empty: none."""
 
 
@@ -68,7 +68,7 @@ class SweepWork:
         sweep_files.write(self.path, found)
         return found
 
-    def do(self, measure: Measure, go_on: GoOn, keep: Keep) -> None:
+    def do(self, measure: MeasureJob, go_on: GoOnWith, keep: KeepRecord) -> None:
         """Measure what is open, and try again what failed; `record` grows with each of its records."""
         for path, wanted in self._interrupted():
             try:
@@ -84,7 +84,7 @@ class SweepWork:
                 self._run(job.path, lambda job=job: measure(job), keep)  # type: ignore[misc]
         self._keep_all(keep)
 
-    def _run(self, path: Path, work: Callable[[], object], keep: Keep) -> None:
+    def _run(self, path: Path, work: Callable[[], object], keep: KeepRecord) -> None:
         """Do some work on a record; whatever ends it, what it brought is kept."""
         began_s, had = time.monotonic(), self._done_in(path)
         try:
@@ -103,13 +103,13 @@ class SweepWork:
     def _change(self, path: Path, change: Callable[[SweepFile], SweepFile]) -> None:
         self._files = tuple(change(each) if each.name == path.name else each for each in self._files)
 
-    def _keep_one(self, path: Path, keep: Keep) -> None:
+    def _keep_one(self, path: Path, keep: KeepRecord) -> None:
         store = keep(path)
         if store:
             self._change(path, lambda each: msgspec.structs.replace(each, stored=store))
             self.record = self._kept()
 
-    def _keep_all(self, keep: Keep) -> None:
+    def _keep_all(self, keep: KeepRecord) -> None:
         """Give to the store what it lacks: a store that was given later, or could not be reached."""
         for file in self._files:
             if file.place is not None and not file.stored:
@@ -139,7 +139,7 @@ class SweepWork:
         )  # fmt: skip
 
     def _next(self, place: PlannedPlace) -> Sequence[Variant]:
-        """Return the networks of the next record at a place: sizes and twins of one network stay together."""
+        """Return the networks of the next record at a place: one network in all types stays together."""
         wanted = [
             cell.network
             for cell in self.record.cells
