@@ -67,6 +67,12 @@ class SweepFacet:
         return tuple(cell for cell in self.cells if is_ranked(cell))
 
     @property
+    def disturbed(self) -> bool:
+        """Whether every session of a network on the front, or that wins a step, was disturbed."""
+        winners = (*self.front, *(step.best for step in self.steps if step.best))
+        return any(cell.figures is not None and bool(cell.figures.disturbed) for cell in winners)
+
+    @property
     def borrowed(self) -> bool:
         """Whether an accuracy is that of another type."""
         return any(cell.accuracy_dtype != self.dtype for cell in self.ranked)
@@ -172,6 +178,10 @@ def sentence(facet: SweepFacet) -> str:
     """Return which family wins where, in a sentence; or why nothing can be said."""
     if not facet.stretches:
         return _silence(facet)
+    return f"{_winners(facet)} Latencies of these are disturbed." if facet.disturbed else _winners(facet)
+
+
+def _winners(facet: SweepFacet) -> str:
     families = dict.fromkeys(family(cell) for cell in facet.ranked)
     if len(families) == 1:
         last = facet.stretches[-1].last

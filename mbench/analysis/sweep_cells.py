@@ -9,6 +9,7 @@ import msgspec
 from mbench.analysis import accuracy, disturbances, headline, latency_model_error, pairs
 from mbench.analysis.accuracy import GivenAccuracy, NetworkAccuracy
 from mbench.core import dtypes
+from mbench.core.errors import UsageError
 from mbench.core.fit_records import CandidateAccuracy, CostEstimate
 from mbench.core.records import Record, Result, Variant
 from mbench.core.sweep_records import CellFigures, CellPlace, CellSeen
@@ -42,12 +43,17 @@ def seen(record: Record) -> Iterator[CellSeen]:
     for failure in record.failures:
         if failure.variant not in done:
             network = imported.get(failure.variant) or _named(failure.variant, record)
-            yield CellSeen(network=network, stage=failure.stage, reason=failure.reason)
+            if network is not None:
+                yield CellSeen(network=network, stage=failure.stage, reason=failure.reason)
 
 
-def _named(name: str, record: Record) -> Variant:
+def _named(name: str, record: Record) -> Variant | None:
+    """Return the network of a name; None: no family here has it any more."""
     only = None if "," in record.settings.dtype else record.settings.dtype
-    return variants.parse(name, batch=record.settings.batch, dtype=only)
+    try:
+        return variants.parse(name, batch=record.settings.batch, dtype=only)
+    except UsageError:
+        return None
 
 
 def _figures(record: Record, result: Result) -> CellFigures:

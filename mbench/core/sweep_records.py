@@ -85,6 +85,8 @@ class SweepFile(Strict, frozen=True, kw_only=True):
     place: CellPlace | None = None
     """None: it is no record of this sweep."""
     at_utc: Text = ""
+    host: Text = ""
+    """The machine that ran it."""
     sessions: Count = 1
     """That its run asked for."""
     counts: bool = False

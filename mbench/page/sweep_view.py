@@ -194,7 +194,7 @@ def top1(cell: SweepCell) -> str:
 
 
 def size(cell: SweepCell) -> str:
-    """Return what a network differs by from others of its family: width and resolution; of an imported one, its name."""
+    """Return what a network differs by from others of its family: width and resolution; else its name."""
     found = figures_sweep.size_of(cell)
     return cell.network.name if found is None else f"{found[0]:g} at {found[1]:g}"
 

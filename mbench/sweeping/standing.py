@@ -12,10 +12,12 @@ from mbench.core.machine_types import Host
 from mbench.core.records import Variant
 from mbench.core.sweep_records import CellPlace, CellSeen, SweepCell, SweepFile, SweepRecord
 from mbench.core.version import VERSION
+from mbench.hardware import device_kinds
 from mbench.sweeping.planning import AskedSweep, PlannedPlace, SweepPlan
 
 OTHER_ARTIFACT = "measured before, with code that would be built otherwise now"
 FEWER_SESSIONS = "measured before, in fewer sessions"
+OTHER_MACHINE = "measured before, on another machine"
 NOT_COUNTED = "measured before, without counts"
 
 
@@ -84,6 +86,8 @@ def _not_enough(seen: CellSeen, file: SweepFile, place: PlannedPlace, network: V
     """Return why what was measured is not what is asked for now; empty: it is."""
     if seen.digest != place.digests[network.name] or seen.network.quantization != network.quantization:
         return OTHER_ARTIFACT
+    if device_kinds.of(place.job.device).here and file.host != place.job.host.name:
+        return OTHER_MACHINE
     if place.wanted_sessions > 1 and seen.sessions < place.wanted_sessions:
         return FEWER_SESSIONS
     return NOT_COUNTED if place.job.counted is not None and not file.counts else ""

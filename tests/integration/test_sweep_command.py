@@ -34,11 +34,12 @@ def test_a_sweep_is_interrupted_goes_on_and_is_added_to(tmp_path: Path) -> None:
     with running("run", "--sweep", file, cache=cache, cwd=tmp_path) as started:
         started.wait_for("sweep small: 0 of 4 cells are done; next x86_64_v2 on emulated, 1 thread")
         started.wait_for("sweep small: 2 of 4 cells are done; next x86_64_v3 on emulated, 1 thread")
-        started.wait_for("compiled")
+        started.send(signal.SIGSTOP)  # however long the second takes to begin
         code, refused = finished("run", "--sweep", file, cache=cache, cwd=tmp_path)
         assert (code, len(refused.lines)) == (2, 1)
         assert f"small.sweep: another process ({started.process.pid}) works on it" in refused.err
         started.send(signal.SIGINT, group=True)
+        started.send(signal.SIGCONT)
         assert started.end() == 130, started.err
         assert "Traceback" not in started.err
         assert "interrupted: what was measured is recorded; the same command goes on" in started.err

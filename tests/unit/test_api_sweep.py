@@ -125,6 +125,19 @@ def test_what_would_be_built_otherwise_now_is_open(world: SweepWorld, tmp_path: 
     assert len(records(file)) == 4
 
 
+def test_what_another_machine_timed_is_open_here_and_what_it_only_compiled_is_not(
+    world: SweepWorld, tmp_path: Path, machine: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed = SMALL.replace("compile_only = true", "sessions = 1\nthreads = [1]").replace('"x86_64_v2", ', "")
+    compiled = definition(tmp_path, SMALL, "compiled.toml")
+    file = definition(tmp_path, timed.replace("x86_64_v3", "x86_64_v2"))
+    assert (swept(file).count("done"), swept(compiled).count("done")) == (6, 12)
+    other = msgspec.structs.replace(machine, name="another")
+    monkeypatch.setattr("mbench.hardware.host.describe", lambda *_, **__: other)
+    assert {(cell.state, cell.reason) for cell in api.sweep_status(file).cells} == {("open", standing.OTHER_MACHINE)}
+    assert api.sweep_status(compiled).count("done") == 12
+
+
 def test_more_sessions_than_before_are_measured_again_and_fewer_are_not(world: SweepWorld, tmp_path: Path) -> None:
     text = 'networks = ["mobilenet_v1_0.25_32"]\ntargets = ["x86_64_v2"]\nsessions = 1\nthreads = [1]\n'
     assert swept(definition(tmp_path, text)).count("done") == 1

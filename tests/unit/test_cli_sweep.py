@@ -15,6 +15,7 @@ from mbench.api import sweep as api
 from mbench.cli import sweep as command
 from mbench.cli.report import report
 from mbench.cli.run import run as run_command
+from mbench.cli.show import show
 from mbench.core import sweep_files
 from mbench.core.sweep_records import SweepRecord
 
@@ -120,6 +121,11 @@ def test_status_as_json_has_every_cell(run: Mbench) -> None:
     assert data["places"][0]["causes"] == [{"reason": "compiling: out of memory", "networks": ["mobilenet_v1_0.25_96"]}]
     assert data["answers"][1]["stretches"][-1]["family"] == "MobileNetV2"
     assert run(command.sweep, "status", ".").out.startswith("sweep families: 45 of 48 cells are done, 1 failed, 2 open")
+
+
+def test_its_file_is_no_record(run: Mbench) -> None:
+    sweep_files.write(Path("families.sweep"), WHOLE)
+    assert_one_line(run(show, "families.sweep"), "families.sweep is where a sweep stands, not a record")
 
 
 def test_status_of_what_is_no_sweep(run: Mbench) -> None:

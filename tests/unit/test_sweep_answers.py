@@ -126,6 +126,15 @@ def test_failed_cells_win_nothing_and_a_standard_twin_is_a_family_of_its_own() -
     assert sweep_answers.family(standard) == "MobileNetV1, standard"
 
 
+def test_disturbed_winners_are_said() -> None:
+    first, *others = of(*CROSSING)
+    assert first.figures is not None
+    busy = msgspec.structs.replace(first, figures=msgspec.structs.replace(first.figures, disturbed=("others ran",)))
+    facet = only([busy, *others])
+    assert facet.disturbed
+    assert sweep_answers.sentence(facet).endswith("(4.00 ms). Latencies of these are disturbed.")
+
+
 def test_accuracies_of_another_type_are_known() -> None:
     eight = [msgspec.structs.replace(each, accuracy_dtype="float32") for each in of(*CROSSING, dtype="int8")]
     assert only(eight).borrowed
