@@ -79,7 +79,8 @@ def _record_of(path: Path, name: str) -> Record | None:
 
 def _of_record(plain: SweepFile, record: Record, before: SweepFile | None) -> SweepFile:
     return msgspec.structs.replace(
-        plain, place=sweep_cells.place_of(record), at_utc=record.created_at_utc, host=record.host.name, sessions=record.settings.sessions,
+        plain, place=sweep_cells.place_of(record), at_utc=record.created_at_utc, host=record.host.name,
+        sessions=record.settings.sessions,
         counts=record.settings.counts, seen=tuple(sweep_cells.seen(record)), open=record.unfinished(),
         wall_s=before.wall_s if before else 0.0, ran=before.ran if before else 0,
     )  # fmt: skip

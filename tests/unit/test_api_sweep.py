@@ -13,6 +13,7 @@ import pytest
 from sweep_world import SweepWorld, definition
 
 import mbench
+from mbench.api import history
 from mbench.api import sweep as api
 from mbench.core import record_files, scratch, sweep_files
 from mbench.core.errors import UsageError
@@ -180,7 +181,7 @@ def test_records_go_to_a_store_one_by_one_and_what_a_store_lacks_is_added_later(
         swept(file)
     store = tmp_path / "store.db"
     added: list[int] = []
-    original = api.history.add_run
+    original = history.add_run
 
     def counted(record: Record, url: str) -> Any:
         with mbench.open_store(store) as opened:
