@@ -37,8 +37,8 @@ def report(
     It works offline. The page of what `fit` found leads to the page of its measurements, if that is beside it.
 
     Args:
-        records: records, files of records, folders or globs; or what `fit` found, or where a sweep stands, or the file of
-            that, or the folder of a sweep, alone.
+        records: records, files of records, folders or globs; or what `fit` found, or where a sweep stands, or the file
+            of that, or the folder of a sweep, alone.
         output: the file to write.
         plotlyjs: `inline` puts plotly's script (4 MB) into the page; `directory` puts it once beside the pages of a
             folder.
@@ -61,7 +61,7 @@ def report(
             return _of_sweep(sweep, Path(output), plotlyjs)
         pairs = [pair for one in every if not isinstance(one, SweepRecord) for pair in _each(one)]
         page, given, read = Path(output), [one for one, _ in pairs], [found for _, found in pairs]
-        files = [Path(one) for one in given if not isinstance(one, Record | FitRecord)]
+        files = [Path(one) for one in given if isinstance(one, str | os.PathLike)]
         if page.resolve() in [file.resolve() for file in files]:
             raise UsageError(f"--output {page} is one of the records; choose another file for the page")
         found = [one for one in read if isinstance(one, FitRecord)]

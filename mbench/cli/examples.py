@@ -20,6 +20,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "mbench run 'mobilenet_v1_{0.25,0.5}_{128,224}' --quick",
         "mbench run net.onnx --dtype float32,int8 --threads 2",
         "mbench run mobilenet_v3_small --target arm64 --device emulated",
+        "mbench run --sweep sweep.toml",
         "mbench run --resume mbench-results/20261201-101500-3f2a1b.json",
     ),
     "fit": (
@@ -109,6 +110,13 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "device list": ("mbench device list --json",),
     "device remove": ("mbench device remove pi",),
+    "sweep": (
+        "mbench run --sweep sweep.toml",
+        "mbench sweep status sweep.toml",
+        "mbench sweep report mbench-results/first.sweep -o sweep.html",
+    ),
+    "sweep status": ("mbench sweep status sweep.toml --json",),
+    "sweep report": ("mbench sweep report mbench-results/first.sweep -o sweep.html",),
     "doctor": ("mbench doctor",),
     "schema": ("mbench schema record",),
     "completion": (
