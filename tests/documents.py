@@ -102,7 +102,7 @@ def parse(arguments: list[str]) -> None:
     name, *rest = arguments
     command = main.main.commands[name]
     context = click.Context(main.main, **main.main.context_settings)  # as `mbench` does it
-    while isinstance(command, click.Group):
+    while isinstance(command, click.Group) and rest:
         context = click.Context(command, parent=context, info_name=name)
         name, *rest = rest
         command = command.commands[name]
