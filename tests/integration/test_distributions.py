@@ -66,7 +66,9 @@ def files(folder: Path, pattern: str) -> set[str]:
 
 def strangers(names: Iterable[str]) -> list[str]:
     """Return what no release has: compiled Python, caches, hidden files, and what a run leaves behind."""
-    wrong = re.compile(r"__pycache__|\.pyc$|(?:^|/)\.(?!ci/)|mbench-results|docs/(?:_build|generated)|^(?!tests/data/).*\.so$|\.log$")
+    wrong = re.compile(
+        r"__pycache__|\.pyc$|(?:^|/)\.(?!ci/)|mbench-results|docs/(?:_build|generated)|^(?!tests/data/).*\.so$|\.log$"
+    )
     return [name for name in names if wrong.search(name)]
 
 

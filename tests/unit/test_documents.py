@@ -43,7 +43,7 @@ from mbench.devices.toolchain import Server
 from mbench.history.store import open_store
 from mbench.measure.observation import MeasurePlan, Observation
 from mbench.networks import variants
-from mbench.tuning import tuner
+from mbench.tuning import jobs, tuner
 
 pytest_plugins = ("run_fixtures",)
 
@@ -139,8 +139,8 @@ def quick(run: Mbench, world: Any, files: Path, cache: Path, tmp_path: Path, mon
         monkeypatch.setitem(devices.OPENERS, kind, lambda *_, made=made, **__: made)
     tuning = tuning_world.World(tmp_path)
     for name, double in {"tasks": tuning.tasks, "tiles": tuning.list_tiles, "compiled": tuning.compiled}.items():
-        monkeypatch.setattr(tuning_world.jobs, name, double)
-    monkeypatch.setattr(tuning_world.jobs, "grids", lambda *_: (tuning_world.GRID,))
+        monkeypatch.setattr(jobs, name, double)
+    monkeypatch.setattr(jobs, "grids", lambda *_: (tuning_world.GRID,))
     monkeypatch.setattr(tuner, "LocalDevice", lambda **_: tuning.arena)
     monkeypatch.setattr(tuner, "LocalTimer", lambda *_: tuning.device)
     for place in (fit_api, mbench):
