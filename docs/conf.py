@@ -33,6 +33,7 @@ html_title = f"mbench {VERSION}"
 html_show_copyright = False
 html_show_sphinx = False
 html_copy_source = False
+smartquotes = False  # `--device` is no dash
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
 
@@ -42,8 +43,9 @@ _LINK = re.compile(r"\]\(([\w./-]+)\.(?:md|ipynb)\)")
 
 
 def tree(text: str) -> str:
-    """Return the part of the tree that an index has: the pages that it links to, in their order."""
-    pages = "\n".join(dict.fromkeys(_LINK.findall(text)))
+    """Return the part of the tree that an index has: the pages that its table links to, in their order."""
+    rows = "".join(line for line in text.splitlines() if line.startswith("|"))
+    pages = "\n".join(dict.fromkeys(_LINK.findall(rows)))
     return f"\n\n```{{toctree}}\n:hidden:\n\n{pages}\n```\n"
 
 

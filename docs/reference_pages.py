@@ -112,6 +112,8 @@ def _option(parameter: click.Parameter, context: click.Context) -> str:
     if record is None:
         return ""
     names, text = record
+    if not text:
+        return ""  # an argument, which the usage shows
     return f"| `{names.replace('|', chr(92) + '|')}` | {_escaped(' '.join(text.split()))} |"
 
 
@@ -181,8 +183,8 @@ def _parameter(each: inspect.Parameter) -> str:
     if each.default is each.empty:
         return text
     default = each.default
-    if isinstance(default, msgspec.Struct):
-        shown = f"{type(default).__name__}()"
+    if isinstance(default, msgspec.Struct | tuple) and default == type(default)():  # options as they are by default
+        shown = "()" if default == () else f"{type(default).__name__}()"
     else:
         shown = default.__name__ if inspect.isfunction(default) else repr(default)
     return f"{text} = {shown}"
