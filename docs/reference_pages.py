@@ -22,7 +22,7 @@ from mbench.cli import main
 from mbench.core import machine_types, project_file
 from mbench.core.records import Record
 
-_NAMES = {
+_NAMES: dict[Any, str] = {
     msgspec.inspect.StrType: "text",
     msgspec.inspect.BoolType: "true or false",
     msgspec.inspect.IntType: "whole number",
@@ -176,8 +176,8 @@ def signature(name: str, function: Any) -> str:
 
 
 def _parameter(each: inspect.Parameter) -> str:
-    stars = {each.VAR_POSITIONAL: "*", each.VAR_KEYWORD: "**"}.get(each.kind, "")
-    text = f"{stars}{each.name}"
+    stars: dict[Any, str] = {each.VAR_POSITIONAL: "*", each.VAR_KEYWORD: "**"}
+    text = f"{stars.get(each.kind, '')}{each.name}"
     if each.annotation is not each.empty:
         text += f": {each.annotation}"
     if each.default is each.empty:
