@@ -203,7 +203,10 @@ def test_commands_run(block: Block, quick: Mbench, monkeypatch: pytest.MonkeyPat
 
 
 def prepare(block: Block) -> None:
-    """Take away what a block makes itself, and make what it has from another."""
+    """Take away what a block makes itself, and make what it has from others."""
+    for other in documents.blocks(documents.ROOT / block.document):
+        if other.file:
+            Path(other.file).write_text(other.text, encoding="utf-8")
     for folder in ("base", "head"):
         if f"-o {folder}" in block.text:
             shutil.rmtree(folder)
@@ -221,7 +224,7 @@ def read(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_wrong_command_is_seen(quick: Mbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    block = Block("page.md", 1, "sh", "mbench variants --publish\n", "")
+    block = Block("README.md", 1, "sh", "mbench variants --publish\n", "")
     with pytest.raises(AssertionError, match="No such option"):
         test_commands_run(block, quick, monkeypatch)
     with pytest.raises(SystemExit):
@@ -276,7 +279,10 @@ def variants_of_function(file: str) -> None:
 # --------------------------------------------------------------------------------------------------------------- files
 @pytest.mark.parametrize("block", of_no_other_test("toml"))
 def test_files_are_ones_that_mbench_takes(block: Block, quick: Mbench, tmp_path: Path) -> None:
-    if "[devices." in block.text:
+    if block.file:  # a command of the page takes it
+        lines = (line for each in documents.blocks(documents.ROOT / block.document) for line in each.lines)
+        assert any(block.file in line for line in lines)
+    elif "[devices." in block.text:
         config = tmp_path / "config"
         config.mkdir(exist_ok=True)
         (config / "devices.toml").write_text(block.text, encoding="utf-8")
