@@ -93,8 +93,9 @@ def why_left_out(line: str) -> str | None:
 
 
 def words(line: str) -> list[str]:
-    """Return the words of a line as a shell does, without its comment."""
-    return shlex.split(line, comments=True)
+    """Return the words of a line as a shell does, without its comment and where its output goes."""
+    found = shlex.split(line, comments=True)
+    return found[: next((at for at, word in enumerate(found) if word in (">", ">>", "|")), None)]
 
 
 def parse(arguments: list[str]) -> None:

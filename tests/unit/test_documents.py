@@ -249,7 +249,8 @@ def sentence_commands(text: str) -> list[str]:
 
 
 def test_a_wrong_command_within_a_sentence_is_seen() -> None:
-    [line, _] = sentence_commands("Run `mbench run --no-such`, `mbench show RECORD`, or\n`mbench gate base\nhead`.")
+    [line, _] = sentence_commands("Run `mbench run --no-such > x`, `mbench show RECORD`, or\n`mbench gate base\nhead`.")
+    assert documents.words(line) == ["mbench", "run", "--no-such"]
     with pytest.raises(Exception, match="No such option"):
         documents.parse(documents.words(line)[1:])
 
