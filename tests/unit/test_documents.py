@@ -231,6 +231,8 @@ def test_a_wrong_command_is_seen(quick: Mbench, monkeypatch: pytest.MonkeyPatch)
         read(["python", "benchmarks/peers.py", "--no-such-option"], monkeypatch)
 
 
+NAMES_ALONE = (click.MissingParameter, click.exceptions.BadOptionUsage, click.exceptions.NoArgsIsHelpError)
+"""What a command's or an option's name comes to where it stands without its words."""
 NEWEST = [path for path in documents.DOCUMENTS if path.name != "CHANGELOG.md"]
 """Documents that say what is now."""
 
@@ -238,7 +240,7 @@ NEWEST = [path for path in documents.DOCUMENTS if path.name != "CHANGELOG.md"]
 @pytest.mark.parametrize("document", NEWEST, ids=lambda path: path.name)
 def test_commands_within_a_sentence_can_be_read(document: Path) -> None:
     for line in sentence_commands(document.read_text(encoding="utf-8")):
-        with contextlib.suppress(click.MissingParameter, click.exceptions.NoArgsIsHelpError):  # a command's name alone
+        with contextlib.suppress(*NAMES_ALONE):
             documents.parse(documents.words(line)[1:])
 
 
