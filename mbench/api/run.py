@@ -110,11 +110,28 @@ def behind_links(path: Path) -> Path:
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
+def _shown(job: Job) -> tuple[tuple[str, ...]] | tuple[tuple[str, ...], None, float]:
+    """Return what the display of a job takes."""
+    load_s = job.settings.sustain_s
+    return (job.settings.variants,) if load_s is None else (job.settings.variants, None, load_s)
+
+
+def of_job(job: Job, executor: Executor | str, display: Display) -> Record:
+    """Run a job that was made of options; return its record. A sweep's jobs are made before the first is run.
+
+    Raises:
+        UsageError: nothing can be written where its record goes, or the executor cannot be used.
+        OutputError: the record could not be written.
+        RunInterrupted: by the user; its `path` is the record.
+    """
+    return _run(job, "--output", executor, display)
+
+
 def _run(job: Job, option: str, executor: Executor | str, display: Display) -> Record:
     jobs.prepare(job.path.parent, option)
     with keeping.held(job):
         try:
-            with display(job.settings.variants) as progress, places.opened(executor, progress.note) as place:
+            with display(*_shown(job)) as progress, places.opened(executor, progress.note) as place:
                 runner.run(msgspec.structs.replace(job, place=place), progress)
         except KeyboardInterrupt as error:
             if not job.path.exists():

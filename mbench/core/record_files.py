@@ -63,7 +63,7 @@ class _Head(msgspec.Struct):
     """What shows whether a document is a record, and of which version."""
 
     kind: msgspec.Raw = msgspec.Raw(b"null")
-    """Only files of `mbench fit` have one."""
+    """Only files of `mbench fit` and of sweeps have one."""
     format_version: msgspec.Raw = msgspec.Raw(b"null")
     format_minor: msgspec.Raw = msgspec.Raw(b"0")
 
@@ -121,6 +121,10 @@ def _version(data: bytes, source: str) -> tuple[int, int]:
             raise RecordError(
                 f"{source} is what 'mbench fit' found, not a record; 'mbench show' and 'mbench report' take it"
             )
+        if bytes(head.kind) == b'"sweep"':
+            raise RecordError(
+                f"{source} is where a sweep stands, not a record; 'mbench sweep status' and 'mbench report' take it"
+            )
         version = strict_json.decode(bytes(head.format_version), Any)
         minor = strict_json.decode(bytes(head.format_minor), Any)
     if version is None:
@@ -148,8 +152,14 @@ def read(path: str | os.PathLike[str]) -> Record:
     try:
         data = regular_files.read(path, most_bytes=MOST_BYTES)
     except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {system_limits.why(error)}") from error
+        raise unreadable(path, error) from error
     return decode(data, source=str(path))
+
+
+def unreadable(path: str | os.PathLike[str], error: OSError) -> RecordError:
+    """Return the error of a file that cannot be read, with what lies beside it under a near name."""
+    near = regular_files.near_name(Path(path)) if isinstance(error, FileNotFoundError) else ""
+    return RecordError(f"{path}: cannot be read: {system_limits.why(error)}{near}")
 
 
 def write(path: Path, record: Record) -> None:

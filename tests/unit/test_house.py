@@ -92,6 +92,8 @@ TESTED_ELSEWHERE = {
         "what a GPU holds; the tests of rules read a CPU's",
     ),
     "core/fit_records.py": ("unit/test_fit_files.py", "types of what a search found, no code"),
+    "core/sweep_records.py": ("unit/test_sweep_files.py", "types of where a sweep stands, no code"),
+    "sweeping/": ("unit/test_api_sweep.py", "the work of a sweep as a whole, with a pipeline that takes no time"),
     "core/field_types.py": ("unit/test_records.py", "types of fields, no code"),
     "measure/observation.py": ("unit/test_layer_counts.py", "types of what a device saw, no code"),
     **{
@@ -113,6 +115,9 @@ TESTED_ELSEWHERE = {
     "cli/history_add.py": ("unit/test_cli_history.py", "the commands of the group together"),
     "cli/history_export.py": ("unit/test_cli_history.py", "likewise"),
     "cli/history_list.py": ("unit/test_cli_history.py", "likewise"),
+    "cli/completing.py": ("unit/test_cli_completion.py", "asked by shells"),
+    "cli/meant.py": ("unit/test_cli_command.py", "what a group says"),
+    "cli/examples.py": ("unit/test_cli_command.py", "what help shows"),
     "cli/store_options.py": ("unit/test_cli_history.py", "likewise"),
     "terminal/history_listings.py": ("unit/test_cli_history.py", "likewise"),
     "history/adding.py": ("unit/test_history_store.py", "a part of the store, on both databases"),
