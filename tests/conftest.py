@@ -49,6 +49,18 @@ def pytest_collection() -> Generator[None, object, object]:
     return found
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print which commands of the documents no test runs, and why, where their tests ran."""
+    reports = [each for kind in terminalreporter.stats.values() for each in kind if hasattr(each, "nodeid")]
+    if not any("test_documents.py" in each.nodeid for each in reports):
+        return
+    import documents
+
+    terminalreporter.section("commands of the documents that no test runs")
+    for place, line, reason in documents.left_out():
+        terminalreporter.write_line(f"{place}: {reason}: {line}")
+
+
 def require(condition: object, reason: str) -> None:
     """Skip the test unless `condition` holds; with MBENCH_REQUIRE_ALL=1 fail instead, so that no skip goes unseen."""
     if condition:

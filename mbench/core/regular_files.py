@@ -128,5 +128,13 @@ def _is_null(status: os.stat_result) -> bool:
 
 
 def _is_unnamed_pipe(handle: int, status: os.stat_result) -> bool:
-    """Return whether it is a pipe between processes: no file system shows it under a name."""
-    return stat.S_ISFIFO(status.st_mode) and Path(f"/proc/self/fd/{handle}").readlink().name.startswith("pipe:[")
+    """Return whether it is a pipe between processes: no file system shows it under a name.
+
+    Where no /proc says so (macOS), it counts as one with a name.
+    """
+    if not stat.S_ISFIFO(status.st_mode):
+        return False
+    try:
+        return Path(f"/proc/self/fd/{handle}").readlink().name.startswith("pipe:[")
+    except OSError:
+        return False

@@ -23,6 +23,8 @@ HOST_TRIPLE = f"{platform.machine()}-linux-gnu"
 _COMPILER_ADDS = ("ld returned", "linker command failed")
 """What compilers add once the linker has said why it failed."""
 _NATIVE = ("c++", "g++", "clang++")
+_LATER_ON_MACOS = ("-undefined", "dynamic_lookup")
+"""A library's symbols of TVM are found when it is loaded, which macOS's linker has to be asked for."""
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
@@ -36,6 +38,11 @@ def architecture(name: str) -> str:
     if first and not names.is_plain(first):
         raise UsageError(f"architecture {first[:80]!r} cannot be; expected letters, digits and _, such as x86_64")
     return _ARCHITECTURES.get(first, first)
+
+
+def of_this_system(triple: str) -> bool:
+    """Return whether code for a triple can be for this machine's operating system: Linux's is not for macOS."""
+    return "linux" not in triple or platform.system() == "Linux"
 
 
 def find(triple: str, *, machine: str | None = None) -> tuple[str, ...]:
@@ -52,7 +59,7 @@ def find(triple: str, *, machine: str | None = None) -> tuple[str, ...]:
         BuildError: there is none; the message says what to install.
     """
     wanted = architecture(triple)
-    native = wanted == architecture(machine or platform.machine())
+    native = wanted == architecture(machine or platform.machine()) and of_this_system(triple)
     chosen = shlex.split(os.environ.get("CXX", "")) if native else []
     if chosen:
         if shutil.which(chosen[0]):
@@ -61,7 +68,7 @@ def find(triple: str, *, machine: str | None = None) -> tuple[str, ...]:
     commands = _NATIVE if native else (f"{wanted}-linux-gnu-g++",)
     for command in commands:
         if shutil.which(command):
-            return (command,)
+            return (command, *(_LATER_ON_MACOS if native and platform.system() == "Darwin" else ()))
     if _has_ziglang():
         return (sys.executable, "-m", "ziglang", "cc", "-target", "native" if native else f"{wanted}-linux-gnu")
     package = "g++" if native else f"g++-{wanted.replace('_', '-')}-linux-gnu"

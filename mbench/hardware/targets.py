@@ -232,6 +232,10 @@ def support(target: Target, host: Host) -> Support:
             reason=f"not measured here, which needs an {wanted} machine: see --device rpc://HOST:PORT",
             emulate="qemu_cpu" in target.emulation,
         )
+    if not linker.of_this_system(str(target.tvm["mtriple"])):
+        return Support(
+            compile=True, measure=False, reason="not measured here: its code is for Linux; use --target host"
+        )
     lacking = [feature for feature in target.processor.requires if feature not in host.features]
     if lacking:
         return Support(

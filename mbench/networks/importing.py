@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mbench.core import dtypes, no_gc, plain, system_limits, units
+from mbench.core import dtypes, needs, no_gc, plain, system_limits, units
 from mbench.core.children import ChildError, Children, TaskLimits, TookTooLong, as_completed
 from mbench.core.errors import MbenchError, UsageError, cut, shortened, why
 from mbench.core.field_types import LONGEST_NAME, MOST_BATCH, MOST_CHARACTERS
@@ -95,6 +95,8 @@ def _import(plan: ImportPlan) -> Variant:
     except MemoryError:
         raise UsageError(f"{plan.source}: out of memory{system_limits.memory_hint()}") from None
     except Exception as error:
+        if isinstance(error, ImportError) and (lacking := needs.message()):
+            raise UsageError(f"{plan.source}: {lacking}") from error
         traceback.print_exc()
         said = shortened(f"{type(error).__name__}: {why(error)}", _LONGEST)
         raise UsageError(f"{plan.source}: it cannot be imported: {said}; this is a defect, please report it") from error

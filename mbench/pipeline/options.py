@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from mbench.core import artifact, dtypes, durations, labels, resources, scratch
+from mbench.core import artifact, dtypes, durations, labels, needs, resources, scratch
 from mbench.core.choices import NO_CHOICES
 from mbench.core.errors import BuildError, UsageError
 from mbench.core.machine_types import DeviceKind, Host, Target
@@ -49,6 +49,7 @@ def new_job(networks: Iterable[AnyNetwork], target_name: str, machine: Host, opt
         TargetError: the target is not known, or its description is wrong.
         RecordError: a file of tuned choices is not valid.
     """
+    needs.refuse_without()
     batch, dirs = options.batches[0], options.target_dirs
     found, notes = _networks(tuple(networks) or variants.DEFAULT, options)
     target = runner.resolve_target(target_name, dirs)
@@ -154,6 +155,7 @@ def resumed_job(path: Path, machine: Host, *, use_cache: bool, build_timeout_s: 
     job = runner.resumed(path, machine, use_cache=use_cache, build_timeout_s=build_timeout_s)
     if job.before is not None and not job.before.unfinished():
         return job
+    needs.refuse_without()
     settings, kind = job.settings, "none" if job.settings.compile_only else job.device
     try:
         refuse_types(job.networks, job.target)
@@ -177,6 +179,7 @@ def tuning_job(networks: Iterable[AnyNetwork], target_name: str, machine: Host, 
             package is missing.
         TargetError: the target is not known, or its description is wrong.
     """
+    needs.refuse_without()
     asked = GivenNetworks(networks, _how(options))
     found = asked.variants(_types(options))
     target = runner.resolve_target(target_name, options.target_dirs)

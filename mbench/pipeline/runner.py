@@ -19,7 +19,7 @@ import msgspec
 
 from mbench.build import builders
 from mbench.core import artifact as artifacts
-from mbench.core import machine_cache, plain, record_files, resources, system_limits
+from mbench.core import machine_cache, needs, plain, record_files, resources, system_limits
 from mbench.core.artifact import Artifact
 from mbench.core.children import Died
 from mbench.core.choices import NO_CHOICES, Choices
@@ -56,6 +56,7 @@ def resolve_target(name: str, extra_dirs: tuple[Path, ...] = ()) -> Target:
 
     Raises:
         TargetError: the name is not known, or its description is wrong.
+        UsageError: TVM, which brings LLVM, is not installed.
     """
     if name != "host":
         return targets.load(name, extra_dirs=extra_dirs)
@@ -64,6 +65,7 @@ def resolve_target(name: str, extra_dirs: tuple[Path, ...] = ()) -> Target:
     before = machine_cache.read(file, Target)
     if before is not None:
         return before
+    needs.refuse_without()
     try:
         found = builders.in_a_child(targets.load, "host")
     except Died as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import os
 import re
-import shlex
 import shutil
 import socket
 import subprocess
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import documents
 import pytest
 from conftest import require
 from dask_clusters import ROOT, until
@@ -29,7 +29,8 @@ def blocks(language: str) -> list[str]:
 
 
 def commands(program: str) -> list[list[str]]:
-    lines = [shlex.split(line) for block in blocks("sh") for line in block.splitlines()]
+    pages = [block for block in documents.all_blocks("sh") if block.document == "docs/cluster.md"]
+    lines = [documents.words(line) for block in pages for line in block.lines]
     return [line for line in lines if line[0] == program]
 
 

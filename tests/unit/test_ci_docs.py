@@ -17,10 +17,10 @@ import click
 import jsonschema
 import pytest
 import verdict_factory as make
+from documents import parse
 from ruamel.yaml import YAML
 
 from mbench.analysis import labels
-from mbench.cli import main
 from mbench.core.errors import UsageError
 from mbench.gating import acceptance, limits
 from mbench.gating.matching import LayerKind
@@ -52,18 +52,6 @@ def command_lines(text: str) -> list[list[str]]:
     lines = [line for step in steps(text) for line in step.get("run", "").splitlines()]
     split = [shlex.split(line) for line in lines if re.search(r"(^|[\s/])mbench\s", line)]
     return [words[next(i for i, word in enumerate(words) if word.split("/")[-1] == "mbench") + 1 :] for words in split]
-
-
-def parse(arguments: list[str]) -> None:
-    """Parse as click does, without running anything."""
-    name, *rest = arguments
-    command = main.main.commands[name]
-    context = click.Context(main.main, **main.main.context_settings)  # as `mbench` does it
-    while isinstance(command, click.Group):
-        context = click.Context(command, parent=context, info_name=name)
-        name, *rest = rest
-        command = command.commands[name]
-    command.make_context(name, rest, parent=context)
 
 
 def test_all_are_there() -> None:

@@ -1,3 +1,4 @@
+import platform
 import sys
 from pathlib import Path
 
@@ -53,6 +54,20 @@ def test_ziglang_links_where_the_system_cannot(tools: Path, monkeypatch: pytest.
     assert linker.find("aarch64-linux-gnu", machine="x86_64") == (*zig, "aarch64-linux-gnu")
     install(tools, "g++")
     assert linker.find("x86_64-linux-gnu", machine="x86_64") == ("g++",)
+
+
+def test_on_macos_symbols_of_tvm_are_found_later_and_code_for_linux_is_of_another_system(
+    tools: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    install(tools, "c++")
+    assert linker.find("arm64-apple-darwin23", machine="arm64") == ("c++", "-undefined", "dynamic_lookup")
+    assert linker.of_this_system("arm64-apple-darwin23")
+    assert not linker.of_this_system("aarch64-linux-gnu")
+    with pytest.raises(BuildError, match="none of aarch64-linux-gnu-g"):
+        linker.find("aarch64-linux-gnu", machine="arm64")
+    monkeypatch.setattr(linker, "_has_ziglang", lambda: True)
+    assert linker.find("aarch64-linux-gnu", machine="arm64")[-2:] == ("-target", "aarch64-linux-gnu")
 
 
 def test_a_failing_linker_is_quoted(tmp_path: Path) -> None:

@@ -117,6 +117,20 @@ def test_dev_null_is_an_empty_file() -> None:
     assert toml_files.load(toml_files.Source(Path(os.devnull))) == {}
 
 
+def test_a_pipe_is_refused_where_the_system_does_not_say_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_proc(path: Path) -> Path:
+        raise FileNotFoundError(path)
+
+    reading, writing = os.pipe()
+    try:
+        monkeypatch.setattr(Path, "readlink", no_proc)
+        with pytest.raises(OSError, match="named pipe"):
+            regular_files.opened(f"/dev/fd/{reading}", pipes=True)
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
 @pytest.mark.parametrize("command", ["show <(cat record.json)", "show /dev/stdin < record.json"])
 def test_a_pipe_that_the_shell_made_is_read(tmp_path: Path, command: str) -> None:
     record_files.write(tmp_path / "record.json", factory.record())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -425,6 +426,14 @@ def test_arm64_on_arm64(tools: Path) -> None:
     install(tools, "c++")
     assert targets.support(targets.load("arm64"), machine("aarch64", "asimd", "crc32")).measure
     assert not targets.support(targets.load("arm64_cortex_a76"), machine("aarch64", "asimd", "crc32")).measure
+
+
+def test_code_for_linux_is_not_measured_on_another_system(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tools, "aarch64-linux-gnu-g++")
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    found = targets.support(targets.load("arm64"), machine("aarch64", "asimd", "crc32"))
+    assert (found.compile, found.measure, found.emulate) == (True, False, False)
+    assert found.reason == "not measured here: its code is for Linux; use --target host"
 
 
 @pytest.fixture
