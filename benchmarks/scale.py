@@ -1,7 +1,7 @@
 """What building on a Dask cluster costs beyond the work, and how it grows; docs/scaling.md has results.
 
 Run: python benchmarks/scale.py PART [-n N]. It starts a scheduler and workers on this machine, each in a process of its
-own, and ends them. As root, `cost`, `counts`, `memory` and `validate` give each a network namespace of its own.
+own, and ends them; all but the first three give each a network namespace of its own where they run as root.
 
 | part | what it does | goal |
 |---|---|---|
@@ -11,6 +11,8 @@ own, and ends them. As root, `cost`, `counts`, `memory` and `validate` give each
 | `cost` | builds that take no time, by 1, 2 and 4 workers: what is left is the cluster's | |
 | `counts` | emulated counts by one worker | |
 | `memory` | 10,000 tasks: what the main process holds | below 500 MB |
+| `burst` | 200 large networks, done quicker than they can be kept: the same | below 500 MB |
+| `tracker` | what a request to a tracker of 500 boards takes, and what the process of each board holds | |
 | `times` | builds and measures networks here: what the simulation draws from (`scale_times.json`) | |
 | `validate` | builds that wait as long as real ones, by 1, 2 and 4 workers, and simulated | |
 | `simulate` | 10,000 builds and 500 boards; needs no cluster | |
@@ -37,8 +39,10 @@ from pathlib import Path
 from typing import Any
 
 import machine
+import scale_clusters
 import scale_cost
 import scale_growth
+import scale_tracker
 from scale_clusters import cluster
 
 from mbench.build import build as builder
@@ -119,22 +123,32 @@ def throughput(count: int) -> bool:
     widths, sizes = (0.1 + 0.05 * step for step in range(16)), (32, 48, 64, 80)
     names = [f"mobilenet_v1_{width:.2f}_{size}" for width in widths for size in sizes][:count]
     wanted, target = [variants.parse(name) for name in names], targets.load(TARGET)
-    taken, found = dict[str, list[float]](local=[], cluster=[]), list[dict[str, str]]()
+    taken, cpu_s = dict[str, list[float]](local=[], cluster=[]), dict[str, float](local=0.0, cluster=0.0)
+    found: list[dict[str, str]] = []
     with cluster(2) as made, places.opened(made.url, print) as there, builders.local_executor(600.0, 2) as executor:
         ways: dict[str, Any] = {"local": KeptBuilder(executor), "cluster": there}
         for place in ways.values():
             build(place, wanted[:4], target)  # starts the processes that are kept
         for name in ("cluster", "local", "local", "cluster"):  # what drifts meets both alike
             made.forget()
+            before_s = all_cpu_s()
             seconds, built = build(ways[name], wanted, target)
+            used_s = all_cpu_s() - before_s
             taken[name].append(seconds)
+            cpu_s[name] += used_s
             found.append(libraries(built))
-            print(f"{name}: {seconds:.1f} s, load {os.getloadavg()[0]:.1f}", flush=True)
+            print(f"{name}: {seconds:.1f} s, {used_s:.1f} s of CPU, load {os.getloadavg()[0]:.1f}", flush=True)
     same = all(each == found[0] for each in found)
+    print(f"processor time of the local builds: {cpu_s['local'] / cpu_s['cluster']:.3f} of the cluster's")
     here_s, there_s = (sum(taken[name]) / 2 for name in ("local", "cluster"))
     print(f"{len(wanted)} networks: local {here_s:.1f} s, cluster {there_s:.1f} s: {here_s / there_s:.2f} of its speed")
     print(f"goal: at least {LEAST_THROUGHPUT}; libraries are {'the same' if same else 'NOT the same'}")
     return same and here_s / there_s >= LEAST_THROUGHPUT
+
+
+def all_cpu_s() -> float:
+    """Return the processor time so far of this process and of all that it started."""
+    return sum(map(scale_clusters.cpu_s, scale_clusters.with_children(os.getpid())))
 
 
 def kills(count: int) -> bool:
@@ -183,7 +197,8 @@ def libraries_of(answer: Any) -> str:
 PARTS: dict[str, tuple[Callable[[int], bool], int]] = {
     "overhead": (overhead, 7), "throughput": (throughput, 64), "kills": (kills, 200),
     "cost": (scale_cost.cost, 200), "counts": (scale_cost.counts, 5), "memory": (scale_cost.memory, 10_000),
-    "times": (scale_growth.times, 20), "validate": (scale_growth.validate, 48),
+    "burst": (scale_cost.burst, 200), "tracker": (scale_tracker.tracker, 500),
+    "times": (scale_growth.times, 16), "validate": (scale_growth.validate, 48),
     "simulate": (scale_growth.simulate, 10_000),
 }  # fmt: skip
 

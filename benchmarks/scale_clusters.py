@@ -172,11 +172,11 @@ class Cluster:
 
     def cpu_s(self) -> dict[str, float]:
         """Return the processor time so far of the scheduler, of all workers and what they started, and of this one."""
-        workers = [process for worker in self.workers for process in _with_children(worker.pid)]
+        workers = [process for worker in self.workers for process in with_children(worker.pid)]
         return {
             "main process": time.process_time(),
-            "scheduler": _cpu_s(psutil.Process(self.scheduler.pid)),
-            "workers": sum(map(_cpu_s, workers)),
+            "scheduler": cpu_s(psutil.Process(self.scheduler.pid)),
+            "workers": sum(map(cpu_s, workers)),
         }
 
     def close(self) -> None:
@@ -186,12 +186,14 @@ class Cluster:
             each.wait()
 
 
-def _with_children(pid: int) -> list[psutil.Process]:
+def with_children(pid: int) -> list[psutil.Process]:
+    """Return a process and all that it started."""
     process = psutil.Process(pid)
     return [process, *process.children(recursive=True)]
 
 
-def _cpu_s(process: psutil.Process) -> float:
+def cpu_s(process: psutil.Process) -> float:
+    """Return the processor time so far of a process."""
     taken = process.cpu_times()
     return float(taken.user + taken.system)
 

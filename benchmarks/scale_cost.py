@@ -5,7 +5,7 @@ Builds deliver a recorded artifact and take no time (`scale_worker`): all else i
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import itertools
 import os
 import pickle
@@ -36,7 +36,7 @@ from mbench.measure.observation import MeasurePlan
 from mbench.networks import variants
 
 TARGET = "x86_64_v3"
-SMALL = "mobilenet_v1_0.25_32"
+SMALL, LARGE = "mobilenet_v1_0.25_32", "mobilenet_v1_1.0_224"
 WORKERS = (1, 2, 4)
 MOST_BYTES = 500_000_000
 _ALONE = 30
@@ -96,7 +96,7 @@ def cost(count: int) -> bool:
     """Print what a build that takes no time costs, by 1, 2 and 4 workers, and where that goes."""
     target, wanted = targets.load(TARGET), names()
     with tempfile.TemporaryDirectory() as kept, network() as where:
-        made = recorded(Path(kept))
+        made, large = recorded(Path(kept)), recorded(Path(kept), LARGE)
         print(
             "| workers | builds/s | ms a build | main process, ms of CPU | scheduler | workers |\n" + "|---" * 6 + "|"
         )
@@ -112,9 +112,8 @@ def cost(count: int) -> bool:
                 figures = [f"{1e3 * value:.1f}" for value in (seconds / count, *each.values())]
                 print(f"| {workers} | {count / seconds:.1f} | {' | '.join(figures)} |", flush=True)
                 if workers == 1:
-                    alone = _alone(running, place, target, made, wanted)
-        for line in alone:
-            print(line)
+                    parts = [*_alone(running, place, target, made, wanted), *_by_size(running, (made, large))]
+        print(*parts, sep="\n")
     return True
 
 
@@ -166,6 +165,35 @@ def _alone(
     ]  # fmt: skip
 
 
+def _by_size(running: Cluster, artifacts: Sequence[Artifact]) -> list[str]:
+    """Return what carrying, keeping and checking artifacts takes."""
+    import distributed
+
+    store, rows = ArtifactStore.of_user(), []
+    with distributed.Client(running.address, set_as_default=False) as client:
+        nothing_s = median_s(lambda: client.submit(bytes, 0, pure=False).result())
+        for made in artifacts:
+            moved_s = median_s(functools.partial(_carried, client, size_bytes(made))) - nothing_s
+            files = orders.packed(made.folder, artifact.FILES)
+            kept_s = median_s(functools.partial(_kept_anew, store, made.manifest.digest, files))
+            checked_s = median_s(functools.partial(store.get, made.manifest.digest))
+            taken = [
+                f"{1e3 * each:.1f} ms, {size_bytes(made) / each / 1e6:.0f} MB/s"
+                for each in (moved_s, kept_s, checked_s)
+            ]
+            rows.append(f"| {units.data_size(size_bytes(made))} | {' | '.join(taken)} |")
+    return ["| artifact | carried | kept | checked |\n|---:|---:|---:|---:|", *rows]
+
+
+def _carried(client: Any, size: int) -> None:
+    client.submit(bytes, size, pure=False).result()
+
+
+def _kept_anew(store: ArtifactStore, digest: str, files: dict[str, bytes]) -> None:
+    store.discard(digest)
+    store.receive(digest, files)
+
+
 # --------------------------------------------------------------------------------------------------------------- counts
 def counts(times: int) -> bool:
     """Print what an emulated count by a worker takes beyond the same worker's own time for it."""
@@ -194,14 +222,24 @@ def counts(times: int) -> bool:
 
 # --------------------------------------------------------------------------------------------------------------- memory
 def memory(count: int) -> bool:
-    """Have many tasks done by two workers; print the most that each process held."""
+    """Have many small networks built by two workers; print the most that each process held."""
+    return _held(count, SMALL, 2)
+
+
+def burst(count: int) -> bool:
+    """Have large networks built by four workers, quicker than the main process can keep them; print the same."""
+    return _held(count, LARGE, 4)
+
+
+def _held(count: int, name: str, workers: int) -> bool:
     target, source = targets.load(TARGET), names()
     wanted = [next(source) for _ in range(count)]
     with tempfile.TemporaryDirectory() as folder, network() as where:
-        made = recorded(Path(folder))
-        with contextlib.ExitStack() as stack:
-            running = stack.enter_context(cluster(2, where, SCALE_RECORDED=str(made.folder)))
-            there = stack.enter_context(dask_cluster.connected(DaskAddress.parse(running.url), print))
+        made = recorded(Path(folder), name)
+        with (
+            cluster(workers, where, SCALE_RECORDED=str(made.folder)) as running,
+            dask_cluster.connected(DaskAddress.parse(running.url), print) as there,
+        ):
             before, done = _rss(os.getpid()), itertools.count(1)
 
             def report(_name: str, _stage: str, share: float) -> None:
@@ -218,7 +256,7 @@ def memory(count: int) -> bool:
             seconds, cpu = time.perf_counter() - start, running.cpu_s()
     failed = [one for one in built.values() if isinstance(one, Failure)]
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(f"{count} tasks in {seconds:.0f} s, {len(failed)} failed; CPU of this process: {cpu['main process']:.0f} s")
+    print(f"{count} tasks in {seconds:.0f} s, {len(failed)} failed; CPU of each process: {cpu}")
     print(
         f"it held {units.data_size(before)} before, {units.data_size(most)} at most; goal {units.data_size(MOST_BYTES)}"
     )

@@ -15,28 +15,28 @@ from pathlib import Path
 from typing import Any
 
 import machine
-import scale_simulation as simulation
-from scale_clusters import Cluster, Network, cluster, network
+import scale_model
+from scale_clusters import Cluster, Network, cluster, cpu_s, network, with_children
 from scale_cost import TARGET, WORKERS, build_all, median_s, names, recorded, size_bytes
-from scale_simulation import Boards, Costs, Outcome, Policy, Simulation, Trouble
+from scale_model import Boards, Costs, Outcome, Policy, Trouble
+from scale_simulation import Simulation
 
 import mbench
 from mbench.build import build as builder
-from mbench.build import orders, places
+from mbench.build import builders, orders, places
 from mbench.build.artifact_store import ArtifactStore
 from mbench.core import artifact
 from mbench.core.artifact import Artifact
+from mbench.core.records import Failure
 from mbench.core.run_options import RunOptions
 from mbench.hardware import targets
 from mbench.networks import variants
 
 NETWORKS = (
-    "mobilenet_v1_0.25_128", "mobilenet_v1_0.5_160", "mobilenet_v1_0.75_224", "mobilenet_v1_1.0_224",
-    "mobilenet_v2_0.35_96", "mobilenet_v2_0.5_160", "mobilenet_v2_1.0_224", "mobilenet_v2_1.4_224",
-    "mobilenet_v3_small_0.75_224", "mobilenet_v3_small_1.0_224", "mobilenet_v3_large_0.75_224",
-    "mobilenet_v3_large_1.0_224", "mobilenet_v4_conv_small_1.0_224", "mobilenet_v4_conv_medium_1.0_256",
-    "efficientnet_lite0_1.0_224", "efficientnet_lite1_1.0_240", "mobilenet_v1_1.0_128", "mobilenet_v2_1.0_128",
-    "mobilenet_v3_large_1.0_224_standard", "mobilenet_v1_0.5_160_standard",
+    "mobilenet_v1_0.25_128", "mobilenet_v2_1.0_224", "mobilenet_v3_small_1.0_224", "efficientnet_lite0_1.0_224",
+    "mobilenet_v1_1.0_224", "mobilenet_v2_0.35_96", "mobilenet_v3_large_1.0_224", "mobilenet_v4_conv_small_1.0_224",
+    "mobilenet_v1_1.0_224_standard", "mobilenet_v2_1.4_224", "mobilenet_v1_0.5_160", "mobilenet_v3_small_0.75_224",
+    "mobilenet_v4_conv_medium_1.0_256", "mobilenet_v2_0.5_160", "mobilenet_v3_large_0.75_224", "mobilenet_v1_0.75_192",
 )  # fmt: skip
 MEAN_S = 1.5
 """Of a build that waits: as real ones in proportion, and shorter."""
@@ -46,32 +46,46 @@ SEEDS = (1, 2, 3)
 
 
 def times(count: int) -> bool:
-    """Build networks one by one and measure each; write what that took to `scale_times.json`."""
-    rows, load = [], []
-    with tempfile.TemporaryDirectory() as folder:
+    """Build networks one by one and measure each; write what that took to `scale_times.json`.
+
+    A build counts with its processor time, which other work on this machine changes little, and which a worker of one
+    processor needs. A measurement counts with its time: its processes wait as much as they compute.
+    """
+    rows, load, target = [], [], targets.load(TARGET)
+    with tempfile.TemporaryDirectory() as folder, builders.local_executor(600.0, 1) as executor:
         os.environ["MBENCH_CACHE_DIR"] = str(Path(folder) / "cache")
-        for name in NETWORKS[:count]:
+        store = ArtifactStore.of_user()
+        for name in (NETWORKS[0], *NETWORKS[:count]):  # the first one starts the process that builds
             load.append(os.getloadavg()[0])
-            build_s, bytes_, measure_s = _timed(name, Path(folder))
-            rows.append({"network": name, "build_s": build_s, "bytes": bytes_, "measure_s": measure_s})
-            print(*rows[-1].values(), sep="  ", flush=True)
-    written = {
-        "machine": machine.heading(), "date": time.strftime("%Y-%m-%d"), "target": TARGET,
-        "load": [min(load), max(load)], "command": "python benchmarks/scale.py times", "rows": rows,
-    }  # fmt: skip
-    simulation.TIMES.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+            before_s = _children_cpu_s()
+            [made] = builders.Builder(executor, store).build(
+                [variants.parse(name)], target, lambda *_: None, use_cache=False
+            ).values()  # fmt: skip
+            build_s, start = _children_cpu_s() - before_s, time.perf_counter()
+            assert not isinstance(made, Failure), made.reason
+            mbench.run(name, target=TARGET, options=RunOptions(output=Path(folder) / name))
+            row = scale_model.Network(
+                network=name, build_s=round(build_s, 2), bytes=size_bytes(made[0]),
+                measure_s=round(time.perf_counter() - start, 2),
+            )  # fmt: skip
+            rows.append(row)
+            print(row, flush=True)
+            _write(rows[1:], load)
     return True
 
 
-def _timed(name: str, folder: Path) -> tuple[float, int, float]:
-    """Return the seconds that a build takes, the bytes that it makes, and the seconds that five sessions take."""
-    for options in (RunOptions(output=folder / name, compile_only=True), RunOptions(output=folder / name)):
-        start = time.perf_counter()
-        mbench.run(name, target=TARGET, options=options)
-        taken_s = time.perf_counter() - start
-    variant = variants.parse(name)
-    made = ArtifactStore.of_user().get(builder.digest(builder.digest_inputs(variant, targets.load(TARGET))))
-    return round(made.manifest.compile_s, 3), size_bytes(made), round(taken_s, 3)
+def _write(rows: Sequence[scale_model.Network], load: Sequence[float]) -> None:
+    written = {
+        "machine": machine.heading(), "date": time.strftime("%Y-%m-%d"), "target": TARGET,
+        "load": [min(load), max(load)], "command": "python benchmarks/scale.py times",
+        "rows": [dataclasses.asdict(row) for row in rows],
+    }  # fmt: skip
+    scale_model.TIMES.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+
+
+def _children_cpu_s() -> float:
+    """Return the processor time so far of what this process started."""
+    return sum(map(cpu_s, with_children(os.getpid())[1:]))
 
 
 # ----------------------------------------------------------------------------------------------------------- validation
@@ -84,11 +98,11 @@ def validate(count: int) -> bool:
         costs = _costs(made, where, source)
         print(costs)
         print("| workers | killed | measured | simulated | error |\n|---:|---:|---:|---:|---:|")
-        measured = simulation.measured("build_s")
-        scale = MEAN_S / statistics.mean(measured)
+        measured = scale_model.measured()
+        scale = MEAN_S / statistics.mean(each.build_s for each in measured)
         for workers, kill in (*((each, False) for each in WORKERS), (2, True), (4, True)):
             wanted = [next(source) for _ in range(count)]
-            work_s = [scale * each for each in simulation.drawn(measured, count, seed=workers)]
+            work_s = [scale * each.build_s for each in scale_model.drawn(measured, count, seed=workers)]
             seconds = Path(folder) / "seconds.json"
             seconds.write_text(
                 json.dumps({each.name: value for each, value in zip(wanted, work_s, strict=True)}), encoding="utf-8"
@@ -167,82 +181,79 @@ class _Killer:
 
 
 # ----------------------------------------------------------------------------------------------------------- simulation
-QUIET = Trouble()
-DEATHS = Trouble(deaths_per_worker_hour=0.1)
-KILLS = Trouble(kill_every_s=5.0)
-HANGS = Trouble(hangs_per_worker_hour=0.1)
-FAILURES = Trouble(own_failures=0.01, board_failures=0.002)
-STRAGGLERS = Trouble(slow_workers=0.05, slow_boards=0.05, slow_factor=3.0)
-ALL = dataclasses.replace(
-    STRAGGLERS, deaths_per_worker_hour=0.1, hangs_per_worker_hour=0.1, own_failures=0.01, board_failures=0.002
-)
 TROUBLES = {
-    "nothing": QUIET, "a worker dies every 10 h": DEATHS, "a worker is killed every 5 s": KILLS,
-    "a worker hangs every 10 h": HANGS, "1 % of builds, 0.2 % of measurements fail": FAILURES,
-    "5 % of workers and boards three times slower": STRAGGLERS, "all but the kills": ALL,
+    "nothing": Trouble(),
+    "a worker dies every 10 h": Trouble(deaths_per_worker_hour=0.1),
+    "one of them is killed every 5 s": Trouble(kill_every_s=5.0),
+    "a worker hangs every 10 h": Trouble(hangs_per_worker_hour=0.1),
+    "1 % of builds, 0.2 % of measurements fail": Trouble(own_failures=0.01, board_failures=0.002),
+    "5 % of workers and boards, three times slower": Trouble(slow_workers=0.05, slow_boards=0.05),
+    "all but the kills": Trouble(
+        deaths_per_worker_hour=0.1, hangs_per_worker_hour=0.1, own_failures=0.01, board_failures=0.002,
+        slow_workers=0.05, slow_boards=0.05,
+    ),
 }  # fmt: skip
-COSTS = Costs(order_s=0.010, worker_s=0.050, answer_s=0.015)
-"""As `cost` measured them here, see docs/scaling.md."""
+COSTS = Costs(order_s=0.005, worker_s=0.030, answer_s=0.008, keep_bytes_per_s=200e6)
+"""As `cost` measured them, see docs/scaling.md."""
+SHARED = dataclasses.replace(COSTS, keep_bytes_per_s=700e6)
+"""With a shared folder the main process reads and checks what it had to receive and write."""
+BOARDS = Boards(count=500, kinds=5, check_every_s=300.0, check_s=10.0)
+MANY, WORKERS_THERE = (25, 50, 100, 200, 400, 800), 200
 
 
 def simulate(count: int) -> bool:
     """Print what becomes of many builds and their measurements as the cluster grows, and in trouble."""
-    policy = Policy.of_product()
-    print(f"{policy}\n{COSTS}\nbuild {_described('build_s')}; measurement {_described('measure_s')}")
-    print("\n| workers | builds done | workers' use | main process busy |\n|---:|---:|---:|---:|")
-    for workers in (50, 100, 200, 400, 800):
-        [found] = _simulated(count, workers, policy, QUIET, seeds=SEEDS[:1])
-        busy = count * COSTS.answer_s / found.built_s
-        print(f"| {workers} | {_minutes(found.built_s)} | {found.worker_use:.0%} | {busy:.0%} |", flush=True)
-    print("\n| trouble (200 workers, 500 boards) | built | all done | failed | workers' use | boards' use | lost |")
-    print("|---" + "|---:" * 6 + "|")
+    rows = scale_model.measured()
+    print(f"{Policy.of_product()}\n{COSTS}\n{BOARDS}; seeds {SEEDS}")
+    for name in ("build_s", "bytes", "measure_s"):
+        values = [getattr(row, name) for row in rows]
+        print(f"{name} of {len(values)} networks: mean {statistics.mean(values):.4g}, {min(values)} to {max(values)}")
+    print("\n| workers | built | use of workers | built, shared folder | use of workers |\n" + "|---:" * 5 + "|")
+    for workers in MANY:
+        pair = [_simulated(count, workers, TROUBLES["nothing"], costs)[0] for costs in (COSTS, SHARED)]
+        figures = [f"{_minutes(each.built_s)} | {each.worker_use:.0%}" for each in pair]
+        print(f"| {workers} | {' | '.join(figures)} |", flush=True)
+    print(f"\n| {WORKERS_THERE} workers, shared folder | built | measured | failed | use of workers, boards | lost |")
+    print("|---" + "|---:" * 5 + "|")
+    found: dict[str, list[Outcome]] = {}
     for name, trouble in TROUBLES.items():
-        found_ = _simulated(count, 200, policy, trouble)
-        print(f"| {name} | {_row(found_)} |", flush=True)
-    found_ = _simulated(count, 200, policy, ALL, after_all_builds=False)
-    print(f"| the same, measured as they are built | {_row(found_)} |")
-    print("\nwaiting of a network in the mean, s:")
+        found[name] = _simulated(count, WORKERS_THERE, trouble, SHARED)
+        print(_row(name, found[name]), flush=True)
+    at_once = _simulated(count, WORKERS_THERE, trouble, SHARED, after_all_builds=False)
+    print(_row("the same, each measured when it is built", at_once))
     for name in ("nothing", "all but the kills"):
-        [found] = _simulated(count, 200, policy, TROUBLES[name], seeds=SEEDS[:1])
-        print(f"{name}: " + ", ".join(f"{cause} {seconds:.1f}" for cause, seconds in found.waited_s.items()))
+        waited = ", ".join(f"{cause} {seconds:.1f}" for cause, seconds in found[name][0].waited_s.items())
+        print(f"\nmean seconds of a network, {name}: {waited}")
     return True
 
 
-def _described(name: str) -> str:
-    values = simulation.measured(name)
-    return f"{statistics.mean(values):.1f} s ({min(values):.1f} to {max(values):.1f})"
-
-
 def _simulated(
-    count: int,
-    workers: int,
-    policy: Policy,
-    trouble: Trouble,
-    *,
-    seeds: Sequence[int] = SEEDS,
-    after_all_builds: bool = True,
+    count: int, workers: int, trouble: Trouble, costs: Costs, *, after_all_builds: bool = True
 ) -> list[Outcome]:
     """Return what came of it with each seed."""
     outcomes = []
-    for seed in seeds:
-        work_s, measure_s = (
-            simulation.drawn(simulation.measured(name), count, seed=seed) for name in ("build_s", "measure_s")
-        )
-        boards = Boards(count=BOARDS, kinds=KINDS, measure_s=measure_s, after_all_builds=after_all_builds)
-        outcomes.append(
-            Simulation(work_s, workers, policy=policy, costs=COSTS, trouble=trouble, boards=boards, seed=seed).run()
-        )
+    for seed in SEEDS:
+        networks = scale_model.drawn(scale_model.measured(), count, seed=seed)
+        measure_s = [each.measure_s for each in networks]
+        boards = dataclasses.replace(BOARDS, measure_s=measure_s, after_all_builds=after_all_builds)
+        run = Simulation(
+            [each.build_s for each in networks], workers, policy=Policy.of_product(), costs=costs, trouble=trouble,
+            boards=boards, bytes_=[each.bytes for each in networks], seed=seed,
+        )  # fmt: skip
+        outcomes.append(run.run())
     return outcomes
 
 
-def _row(found: Sequence[Outcome]) -> str:
-    def mean(name: str) -> float:
-        return statistics.mean(getattr(each, name) for each in found)
+def _row(name: str, found: Sequence[Outcome]) -> str:
+    def mean(field: str) -> float:
+        return statistics.mean(getattr(each, field) for each in found)
 
     lost = mean("lost_s") / (mean("lost_s") + mean("useful_s"))
-    figures = (mean("failed"), mean("worker_use"), mean("board_use"), lost)
-    times = f"{_minutes(mean('built_s'))} | {_minutes(mean('makespan_s'))}"
-    return f"{times} | {figures[0]:.0f} | {figures[1]:.0%} | {figures[2]:.0%} | {figures[3]:.1%}"
+    uses = f"{mean('worker_use'):.0%}, {mean('board_use'):.0%}"
+    return (
+        f"| {name} | {_minutes(mean('built_s'))} | {_minutes(mean('makespan_s'))} | {mean('failed'):.1f} | {uses} "
+        f"| {lost:.1%} |"
+    )
 
 
 def _minutes(seconds: float) -> str:

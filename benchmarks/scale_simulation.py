@@ -11,96 +11,25 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import heapq
 import itertools
-import json
 import math
 import random
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-TIMES = Path(__file__).with_name("scale_times.json")
+from scale_model import Boards, Costs, Outcome, Policy, Trouble
+
 STEAL_EVERY_S = 1.0
 """How often Dask looks for a worker that waits while another has a task ahead (`work-stealing-interval`)."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Policy:
-    """What is done about trouble. The values are the product's and Dask's own; see `of_product`."""
+@dataclasses.dataclass(eq=False)
+class Board:
+    """A board, and when it was checked."""
 
-    window: int = 2
-    """Tasks that a worker of one thread is given: one that it does, the others ahead of time."""
-    allowed_deaths: int = 3
-    lost_tries: int = 2
-    tries: int = 3
-    silence_s: float = 300.0
-    """After how long a worker that hangs is dead to the scheduler."""
-    limit_s: float = 600.0
-    """After how long a build is given up."""
-
-    @classmethod
-    def of_product(cls) -> Policy:
-        """Return what the installed mbench and Dask do."""
-        import dask.config
-        import distributed  # noqa: F401 - it fills Dask's configuration
-        from dask.utils import parse_timedelta
-
-        from mbench.build import builders, carried
-
-        def of(name: str) -> object:
-            return dask.config.get(f"distributed.scheduler.{name}")
-
-        return cls(
-            window=math.ceil(float(str(of("worker-saturation")))), allowed_deaths=int(str(of("allowed-failures"))),
-            lost_tries=carried.LOST_TRIES, tries=carried.TRIES, silence_s=parse_timedelta(of("worker-ttl")),
-            limit_s=builders.TIMEOUT_S,
-        )  # fmt: skip
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Costs:
-    """What a task costs beyond its work."""
-
-    order_s: float = 0.0
-    """Of the main process, to make and give an order."""
-    worker_s: float = 0.0
-    """Of a worker, between two tasks."""
-    answer_s: float = 0.0
-    """Of the main process, to take and keep an answer: one after another."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Trouble:
-    """What goes wrong, and how often."""
-
-    deaths_per_worker_hour: float = 0.0
-    hangs_per_worker_hour: float = 0.0
-    back_s: float = 60.0
-    """How long a dead worker is away; then another takes its place."""
-    kills_s: tuple[tuple[float, int], ...] = ()
-    """When which worker is killed, beside those that die by chance."""
-    kill_every_s: float = math.inf
-    """How often one worker of all is killed, drawn anew each time."""
-    own_failures: float = 0.0
-    """Share of tries that fail for a reason of the worker's own: memory, disk."""
-    slow_workers: float = 0.0
-    slow_boards: float = 0.0
-    slow_factor: float = 3.0
-    board_failures: float = 0.0
-    """Share of jobs at which a board fails: it is set aside, the job goes to another of its kind."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Boards:
-    """Boards that measure what was built: job `n` needs one of kind `n % kinds`."""
-
-    count: int
-    kinds: int = 1
-    measure_s: Sequence[float] = ()
-    """Of each job."""
-    tries: int = 3
-    after_all_builds: bool = True
-    """Whether the first is measured when the last is built, as a run does."""
+    factor: float
+    checked_s: float = -math.inf
 
 
 @dataclasses.dataclass(eq=False)
@@ -137,29 +66,6 @@ class Worker:
     hangs: bool = False
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What came of it."""
-
-    makespan_s: float
-    built_s: float
-    """When the last build was there."""
-    built: int
-    measured: int
-    failed: int
-    useful_s: float
-    """Of all workers, spent on builds that counted."""
-    lost_s: float
-    """Of all workers, spent on builds that did not."""
-    worker_use: float
-    """Share of all workers' time until the last build that was useful."""
-    board_use: float
-    waited_s: dict[str, float]
-    """Mean of all tasks, by cause."""
-    deaths: int
-    boards_lost: int
-
-
 class Simulation:
     """One run. Use `run`, once."""
 
@@ -173,6 +79,7 @@ class Simulation:
         trouble: Trouble | None = None,
         boards: Boards | None = None,
         given_s: Sequence[float] | None = None,
+        bytes_: Sequence[float] | None = None,
         seed: int = 0,
     ) -> None:
         """Take what is to be done.
@@ -185,10 +92,11 @@ class Simulation:
             trouble: what goes wrong; nothing.
             boards: what measures; nothing is measured.
             given_s: when each order is given; one after another from the start.
+            bytes_: of the artifact that each makes; none.
             seed: of all that is drawn.
         """
         self._policy, self._costs, self._trouble = policy, costs or Costs(), trouble or Trouble()
-        self._boards = boards
+        self._boards, self._bytes = boards, bytes_
         self._random = random.Random(seed)
         self._now_s, self._numbers = 0.0, itertools.count()
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -204,7 +112,7 @@ class Simulation:
         self._useful_s = self._lost_s = self._built_s = self._board_s = 0.0
         self._built, self._measured, self._failed, self._deaths, self._boards_lost = 0, 0, 0, 0, 0
         self._to_measure: list[collections.deque[Task]] = []
-        self._free: list[list[float]] = []
+        self._free: list[list[Board]] = []
         self._in_use: collections.Counter[int] = collections.Counter()
         self._given_s = given_s or [self._costs.order_s * (each.number + 1) for each in self._tasks]
 
@@ -244,8 +152,8 @@ class Simulation:
             self._at(self._trouble.kill_every_s, self._kill)
         if boards := self._boards:
             self._to_measure = [collections.deque() for _ in range(boards.kinds)]
-            factors = [self._factor(self._trouble.slow_boards) for _ in range(boards.count)]
-            self._free = [factors[kind :: boards.kinds] for kind in range(boards.kinds)]
+            all_ = [Board(self._factor(self._trouble.slow_boards)) for _ in range(boards.count)]
+            self._free = [all_[kind :: boards.kinds] for kind in range(boards.kinds)]
 
     # ---------------------------------------------------------------------------------------------------------- trouble
     def _live(self, worker: Worker) -> None:
@@ -386,7 +294,8 @@ class Simulation:
         if self._answers and not self._keeping:
             self._keeping = True
             task, good = self._answers.popleft()
-            self._at(self._costs.answer_s, lambda: self._kept(task, good))
+            keep_s = self._bytes[task.number] / self._costs.keep_bytes_per_s if self._bytes and good else 0.0
+            self._at(self._costs.answer_s + keep_s, lambda: self._kept(task, good))
 
     def _kept(self, task: Task, good: bool) -> None:
         self._keeping = False
@@ -420,32 +329,36 @@ class Simulation:
         assert self._boards is not None
         jobs, free = self._to_measure[kind], self._free[kind]
         while jobs and free:
-            task, factor = jobs.popleft(), free.pop()
+            task, board = jobs.popleft(), free.pop(0)
             task.wait("a board", self._now_s)
             self._in_use[kind] += 1
+            check_s = 0.0
+            if self._now_s - board.checked_s >= self._boards.check_every_s:
+                check_s, board.checked_s = board.factor * self._boards.check_s, self._now_s
             fails = self._random.random() < self._trouble.board_failures
-            seconds = factor * self._boards.measure_s[task.number] * (self._random.random() if fails else 1.0)
-            self._at(seconds, lambda task=task, factor=factor, fails=fails: self._release(kind, task, factor, fails))  # type: ignore[misc]
+            seconds = board.factor * self._boards.measure_s[task.number] * (self._random.random() if fails else 1.0)
+            release = functools.partial(self._release, kind, task, board, fails=fails, measuring_s=seconds)
+            self._at(check_s + seconds, release)
         while jobs and not self._in_use[kind]:  # no board of its kind is left
             jobs.popleft()
             self._failed += 1
 
-    def _release(self, kind: int, task: Task, factor: float, fails: bool) -> None:
+    def _release(self, kind: int, task: Task, board: Board, *, fails: bool, measuring_s: float) -> None:
+        """Give a board back, or set it aside and its job behind all others, as a farm does."""
         assert self._boards is not None
         self._in_use[kind] -= 1
-        seconds = self._now_s - task.since_s
         task.wait("a board that failed" if fails else "its measurement", self._now_s)
         if not fails:
-            self._board_s += seconds
+            self._board_s += measuring_s
             self._measured += 1
-            self._free[kind].append(factor)
+            self._free[kind].append(board)
         else:
             self._boards_lost += 1
             task.measured += 1
             if task.measured >= self._boards.tries:
                 self._failed += 1
             else:
-                self._to_measure[kind].appendleft(task)
+                self._to_measure[kind].append(task)
         self._hold(kind)
 
     # ---------------------------------------------------------------------------------------------------------- outcome
@@ -461,13 +374,3 @@ class Simulation:
             waited_s={cause: sum(task.waited_s.get(cause, 0.0) for task in self._tasks) / count for cause in causes},
             deaths=self._deaths, boards_lost=self._boards_lost,
         )  # fmt: skip
-
-
-def drawn(values: Sequence[float], count: int, seed: int = 0) -> list[float]:
-    """Return as many values, drawn from measured ones, each as likely."""
-    return random.Random(seed).choices(values, k=count)
-
-
-def measured(name: str, file: Path = TIMES) -> list[float]:
-    """Return measured times of all networks, such as `build_s`."""
-    return [float(row[name]) for row in json.loads(file.read_text(encoding="utf-8"))["rows"]]

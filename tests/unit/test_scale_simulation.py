@@ -9,8 +9,8 @@ from typing import Any
 import benchmark_scripts
 import pytest
 
-simulation = benchmark_scripts.script("scale_simulation")
-Boards, Costs, Policy, Trouble = (getattr(simulation, name) for name in ("Boards", "Costs", "Policy", "Trouble"))
+simulation, model = (benchmark_scripts.script(f"scale_{name}") for name in ("simulation", "model"))
+Boards, Costs, Policy, Trouble = (getattr(model, name) for name in ("Boards", "Costs", "Policy", "Trouble"))
 ONE_AT_A_TIME = Policy(window=1)
 
 

@@ -1,0 +1,69 @@
+"""What many boards ask of one tracker of TVM, and of the machine that measures on them: a part of `scale.py`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import time
+
+from mbench.core import units
+from mbench.devices import tracker as client
+from mbench.devices.address import Address
+
+_MAGIC, _PUT, _UPDATE_INFO = 0x2F271, 3, 5
+"""Source: tvm/rpc/base.py."""
+_START_S = 30.0
+_KEY = "board"
+_TVM = "import tvm, psutil; print(psutil.Process().memory_info().rss)"
+
+
+def tracker(count: int) -> bool:
+    """Print what a request to a tracker of many boards takes, and what a process with TVM holds."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "tvm.exec.rpc_tracker", "--host", "127.0.0.1", "--port", str(port)]
+    with contextlib.ExitStack() as stack:
+        started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        stack.callback(started.wait)
+        stack.callback(started.kill)
+        _until_open(port)
+        for number in range(count):
+            _register(stack.enter_context(socket.create_connection(("127.0.0.1", port))), number)
+        taken = []
+        for _ in range(count):
+            start = time.perf_counter()
+            client.request(Address.parse(f"rpc://127.0.0.1:{port}/{_KEY}"), waiting=print, patience_s=5.0, answer_s=5.0)
+            taken.append(time.perf_counter() - start)
+    print(f"a request to a tracker of {count} boards: {1e3 * statistics.median(taken):.1f} ms")
+    held = subprocess.run([sys.executable, "-c", _TVM], capture_output=True, text=True, check=True).stdout
+    print(f"the process that talks to a board: {units.data_size(int(held))} with TVM alone")
+    return True
+
+
+def _until_open(port: int) -> None:
+    ends_s = time.monotonic() + _START_S
+    while time.monotonic() < ends_s:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        time.sleep(0.1)
+    raise SystemExit("the tracker did not start")
+
+
+def _register(line: socket.socket, number: int) -> None:
+    """Tell a tracker of a board that is free, as TVM's server does."""
+    line.sendall(struct.pack("<i", _MAGIC))
+    assert struct.unpack("<i", line.recv(4, socket.MSG_WAITALL)) == (_MAGIC,)
+    for message in (
+        [_UPDATE_INFO, {"key": f"server:{_KEY}", "addr": ["127.0.0.1", 9000 + number]}],
+        [_PUT, _KEY, [9000 + number, f"{_KEY}:{number}"], "127.0.0.1"],
+    ):
+        data = json.dumps(message).encode()
+        line.sendall(struct.pack("<i", len(data)) + data)
+        [size] = struct.unpack("<i", line.recv(4, socket.MSG_WAITALL))
+        line.recv(size, socket.MSG_WAITALL)
