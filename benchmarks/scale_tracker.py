@@ -26,7 +26,8 @@ def tracker(count: int) -> bool:
     """Print what a request to a tracker of many boards takes, and what a process with TVM holds."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tvm.exec.rpc_tracker", "--host", "127.0.0.1", "--port", str(port)]
+    at = ("--host", "127.0.0.1", "--port", str(port), "--port-end", str(port + 1))
+    command = [sys.executable, "-m", "tvm.exec.rpc_tracker", *at]
     with contextlib.ExitStack() as stack:
         started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         stack.callback(started.wait)

@@ -32,6 +32,12 @@ def test_one_process_that_keeps_answers_bounds_all_workers() -> None:
     assert found.makespan_s == pytest.approx(2.0 + 300 * 0.1)
 
 
+def test_answers_are_kept_when_all_orders_are_given() -> None:
+    found = run([2.0] * 10, 10, costs=Costs(order_s=1.0, answer_s=0.5))
+    assert found.makespan_s == 10.0 + 10 * 0.5  # the last build ends at 12 s, when others still wait to be kept
+    assert run([0.5], 1, costs=Costs(answer_s=0.25, keep_bytes_per_s=4e6), bytes_=[1e6]).makespan_s == 1.0
+
+
 def test_no_plan_is_worse_than_grahams_bound() -> None:
     draw = random.Random(1)
     for workers in (2, 5, 16):
