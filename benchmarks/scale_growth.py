@@ -198,7 +198,7 @@ COSTS = Costs(order_s=0.007, worker_s=0.034, answer_s=0.010, keep_bytes_per_s=41
 SHARED = dataclasses.replace(COSTS, keep_bytes_per_s=1280e6)
 """With a shared folder the main process reads and checks what it had to receive and write."""
 BOARDS = Boards(count=500, kinds=5, check_every_s=300.0, check_s=10.0)
-MANY, WORKERS_THERE = (25, 50, 100, 200, 400, 800), 200
+MANY, WORKERS_THERE = (25, 50, 100, 200, 400, 800), 100
 
 
 def simulate(count: int) -> bool:

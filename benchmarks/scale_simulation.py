@@ -115,7 +115,6 @@ class Simulation:
         self._free: list[list[Board]] = []
         self._in_use: collections.Counter[int] = collections.Counter()
         self._given_s = given_s or [self._costs.order_s * (each.number + 1) for each in self._tasks]
-        self._all_given_s = 0.0 if given_s else self._given_s[-1]
 
     def _factor(self, share: float) -> float:
         return self._trouble.slow_factor if self._random.random() < share else 1.0
@@ -292,14 +291,12 @@ class Simulation:
 
     # ----------------------------------------------------------------------------------------------------- main process
     def _keep_next(self) -> None:
-        """Keep an answer, once all orders are given: one thread does both."""
-        if self._now_s < self._all_given_s:
-            self._at(self._all_given_s - self._now_s, self._keep_next)
-        elif self._answers and not self._keeping:
+        """Keep an answer, and make an order: one thread does both in turn."""
+        if self._answers and not self._keeping:
             self._keeping = True
             task, good = self._answers.popleft()
             keep_s = self._bytes[task.number] / self._costs.keep_bytes_per_s if self._bytes and good else 0.0
-            self._at(self._costs.answer_s + keep_s, lambda: self._kept(task, good))
+            self._at(self._costs.order_s + self._costs.answer_s + keep_s, lambda: self._kept(task, good))
 
     def _kept(self, task: Task, good: bool) -> None:
         self._keeping = False

@@ -149,6 +149,11 @@ class Orders:
                 if answer is not None:
                     yield given.name, answer
 
+    @property
+    def ready(self) -> bool:
+        """Whether an answer can be taken without waiting."""
+        return bool(self._over) or not self._done.empty()
+
     def _next_done(self) -> tuple[_OrderOnTheWay, Future[Delivery]] | None:
         """Return an order whose future is done; None where there is none for a while, or it was given up."""
         try:
@@ -281,7 +286,14 @@ def build_all(
     facts = worker_facts.facts()
     addresses: dict[str, dict[str, str]] = {}
     with Orders(carrier, store, note) as on_the_way:
+
+        def take(until: Callable[[], bool] = lambda: False) -> None:
+            for name, answer in on_the_way.answered(until):
+                builds[name] = answer if isinstance(answer, Failure) else _kept(store, name, addresses[name], answer)
+                report(name, "failed" if isinstance(builds[name], Failure) else "compiling", 1.0)
+
         for variant in wanted:
+            take(lambda: not on_the_way.ready)  # else what is done waits in memory until the last order is given
             inputs = build.digest_inputs(variant, target, choices)
             found = _at_hand(store, build.digest(inputs), use_cache=use_cache)
             report(variant.name, "compiling", 0.0 if found is None else 1.0)
@@ -294,9 +306,7 @@ def build_all(
                 use_cache=use_cache, limit_s=timeout_s,
             )  # fmt: skip
             on_the_way.give(variant.name, order, databases)
-        for name, answer in on_the_way.answered():
-            builds[name] = answer if isinstance(answer, Failure) else _kept(store, name, addresses[name], answer)
-            report(name, "failed" if isinstance(builds[name], Failure) else "compiling", 1.0)
+        take()
     return {variant.name: builds[variant.name] for variant in wanted}
 
 
