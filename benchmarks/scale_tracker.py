@@ -20,7 +20,12 @@ _MAGIC, _PUT, _UPDATE_INFO = 0x2F271, 3, 5
 _START_S = 30.0
 _KEY = "board"
 _ASKED = 50
-_TVM = "import tvm, psutil; print(psutil.Process().memory_info().rss)"
+_TVM = """
+from mbench.core import processes
+processes.without_torch()
+import tvm, psutil
+print(psutil.Process().memory_info().rss)
+"""
 
 
 def tracker(count: int) -> bool:
@@ -43,7 +48,7 @@ def tracker(count: int) -> bool:
             taken.append(time.perf_counter() - start)
     print(f"a request to a tracker of {count} boards: {1e3 * statistics.median(taken):.1f} ms")
     held = subprocess.run([sys.executable, "-c", _TVM], capture_output=True, text=True, check=True).stdout
-    print(f"the process that talks to a board: {units.data_size(int(held))} with TVM alone")
+    print(f"the process that talks to a board: {units.data_size(int(held))} with TVM")
     return True
 
 

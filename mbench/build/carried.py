@@ -289,7 +289,8 @@ def build_all(
 
         def take(until: Callable[[], bool] = lambda: False) -> None:
             for name, answer in on_the_way.answered(until):
-                builds[name] = answer if isinstance(answer, Failure) else _kept(store, name, addresses[name], answer)
+                inputs = addresses.pop(name)
+                builds[name] = answer if isinstance(answer, Failure) else _kept(store, name, inputs, answer)
                 report(name, "failed" if isinstance(builds[name], Failure) else "compiling", 1.0)
 
         for variant in wanted:
