@@ -69,6 +69,8 @@ def _facts(record: Record) -> Iterator[tuple[str, tuple[str, tuple[Way, ...]]]]:
     yield "host", (place.name, recorded)
     yield "cpu", (place.cpu, recorded)
     yield "processors", (str(place.processors_usable or place.cores_logical), recorded)
+    quota = place.processors_quota
+    yield "quota", ("no quota" if quota is None else f"{quota:g} processors by quota", recorded)
     yield "os", (place.os, recorded)
     yield "settings", (f"{settings.number} runs a sample, blocks of {settings.block}", recorded)
     versions = {name: value for name, value in record.host.versions.items() if name in _CODE}
