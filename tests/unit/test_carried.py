@@ -205,6 +205,17 @@ def test_answers_are_taken_as_they_come() -> None:
     assert taken == [*reversed(NAMES)]
 
 
+def test_answers_are_taken_while_orders_are_given() -> None:
+    workers = Workers("a", answer=lambda worker, order, _: done(worker, order))
+    given: list[int] = []
+    carried.build_all(
+        workers, ArtifactStore.of_user(), WANTED, TARGET,
+        lambda _name, _stage, share: given.append(len(workers.given)) if share == 1.0 else None, lambda _: None,
+        use_cache=True, timeout_s=5.0,
+    )  # fmt: skip
+    assert given == [1, 2, 3]  # and not after the last
+
+
 def test_a_wrong_target_ends_all() -> None:
     workers = Workers("a", answer=lambda worker, *_: Delivery(worker=worker, outcome="target", reason="no such cpu"))
     with pytest.raises(TargetError, match="no such cpu"):

@@ -36,7 +36,7 @@ class Task:
     def cancelled(self) -> bool:
         return isinstance(self.error, concurrent.futures.CancelledError)
 
-    def cancel(self) -> None:
+    def release(self) -> None:
         self.told.set()
 
 
