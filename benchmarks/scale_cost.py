@@ -205,6 +205,7 @@ def counts(times: int) -> bool:
             made = store.get(builder.digest(builder.digest_inputs(variant, target)))
             running.forget()
             emulator = place.emulator(target, timeout_s=600.0, note=print)
+            assert emulator is not None
             start = time.perf_counter()
             emulator.measure(made, PLAN, lambda *_: None)
             taken_s = time.perf_counter() - start

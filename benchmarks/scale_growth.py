@@ -41,7 +41,6 @@ NETWORKS = (
 MEAN_S = 1.5
 """Of a build that waits: as real ones in proportion, and shorter."""
 KILL_EVERY_S = 5.0
-BOARDS, KINDS = 500, 5
 SEEDS = (1, 2, 3)
 
 
@@ -246,7 +245,7 @@ def _simulated(
 
 def _row(name: str, found: Sequence[Outcome]) -> str:
     def mean(field: str) -> float:
-        return statistics.mean(getattr(each, field) for each in found)
+        return float(statistics.mean(getattr(each, field) for each in found))
 
     lost = mean("lost_s") / (mean("lost_s") + mean("useful_s"))
     uses = f"{mean('worker_use'):.0%}, {mean('board_use'):.0%}"

@@ -53,4 +53,4 @@ if LOG:
             return _measure(self, artifact, *arguments)
 
     build._compile = _build
-    emulated.EmulatedDevice.measure = _count  # type: ignore[method-assign]
+    emulated.EmulatedDevice.measure = _count  # type: ignore[method-assign, assignment]
