@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 from mbench.core import units
 from mbench.devices import tracker as client
@@ -39,8 +40,7 @@ def tracker(count: int) -> bool:
         stack.callback(started.wait)
         stack.callback(started.kill)
         _until_open(port)
-        for number in range(count):
-            _register(stack.enter_context(socket.create_connection(("127.0.0.1", port))), number)
+        _register([stack.enter_context(_greeted(port)) for _ in range(count)])
         taken = []
         for _ in range(_ASKED):
             start = time.perf_counter()
@@ -62,15 +62,22 @@ def _until_open(port: int) -> None:
     raise SystemExit("the tracker did not start")
 
 
-def _register(line: socket.socket, number: int) -> None:
-    """Tell a tracker of a board that is free, as TVM's server does."""
+def _greeted(port: int) -> socket.socket:
+    line = socket.create_connection(("127.0.0.1", port))
     line.sendall(struct.pack("<i", _MAGIC))
     assert struct.unpack("<i", line.recv(4, socket.MSG_WAITALL)) == (_MAGIC,)
-    for message in (
-        [_UPDATE_INFO, {"key": f"server:{_KEY}", "addr": ["127.0.0.1", 9000 + number]}],
-        [_PUT, _KEY, [9000 + number, f"{_KEY}:{number}"], "127.0.0.1"],
-    ):
-        data = json.dumps(message).encode()
-        line.sendall(struct.pack("<i", len(data)) + data)
-        [size] = struct.unpack("<i", line.recv(4, socket.MSG_WAITALL))
-        line.recv(size, socket.MSG_WAITALL)
+    return line
+
+
+def _register(lines: Sequence[socket.socket]) -> None:
+    """Tell a tracker of boards that are free, as TVM's server does; all at once, since each answer takes its time."""
+    for code in (_UPDATE_INFO, _PUT):
+        for number, line in enumerate(lines):
+            port = 9000 + number
+            info = {"key": f"server:{_KEY}", "addr": ["127.0.0.1", port]}
+            message = [code, info] if code == _UPDATE_INFO else [code, _KEY, [port, f"{_KEY}:{number}"], "127.0.0.1"]
+            data = json.dumps(message).encode()
+            line.sendall(struct.pack("<i", len(data)) + data)
+        for line in lines:
+            [size] = struct.unpack("<i", line.recv(4, socket.MSG_WAITALL))
+            line.recv(size, socket.MSG_WAITALL)
