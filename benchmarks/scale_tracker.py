@@ -70,7 +70,7 @@ def _greeted(port: int) -> socket.socket:
 
 
 def _register(lines: Sequence[socket.socket]) -> None:
-    """Tell a tracker of boards that are free, as TVM's server does; all at once, since each answer takes its time."""
+    """Register boards that are free, as TVM's server does; all at once, since each answer takes its time."""
     for code in (_UPDATE_INFO, _PUT):
         for number, line in enumerate(lines):
             port = 9000 + number
