@@ -1,38 +1,49 @@
-"""What building on a Dask cluster costs beyond the work, and whether all of it is done when workers die.
+"""What building on a Dask cluster costs beyond the work, and how it grows; docs/scaling.md has results.
 
-Run: python benchmarks/scale.py overhead|throughput|kills [-n N]. It starts a scheduler and workers on this machine,
-each in a process of its own, and ends them.
+Run: python benchmarks/scale.py PART [-n N]. It starts a scheduler and workers on this machine, each in a process of its
+own, and ends them; all but the first three give each a network namespace of its own where they run as root.
 
 | part | what it does | goal |
 |---|---|---|
 | `overhead` | the same builds by one worker and by one local process, in turn | at most 5 % and 0.1 s a build |
-| `throughput` | 64 networks by 2 workers, and by 2 local processes | at least 0.9 of the local throughput |
+| `throughput` | 64 networks by 2 workers and by 2 local processes, each twice | at least 0.9 of the local throughput |
 | `kills` | 200 tasks while a worker is killed every 5 s | all done, each once, nothing wrong |
+| `cost` | builds that take no time, by 1, 2 and 4 workers: what is left is the cluster's | |
+| `counts` | emulated counts by one worker | |
+| `memory` | 10,000 tasks: what the main process holds | below 500 MB |
+| `burst` | 200 large networks, done quicker than they can be kept: the same | below 500 MB |
+| `tracker` | what a request to a tracker of 500 boards takes, and what the process of each board holds | |
+| `times` | builds and measures networks here: what the simulation draws from (`scale_times.json`) | |
+| `validate` | builds that wait as long as real ones, by 1, 2 and 4 workers, and simulated | |
+| `simulate` | 10,000 builds and 500 boards; needs no cluster | |
 
-Each build starts with empty caches. A task of `kills` is one build of a small network; each has another limit of time,
-so that it is another task. One in ten is built anew, the others may come from the cache of the worker.
+`overhead`, `throughput` and `kills` compile, with empty caches. A task of `kills` is one build of a small network; each
+has another limit of time, so that it is another task. One in ten is built anew, the others may come from the cache of
+the worker.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import os
 import random
 import shutil
 import signal
 import statistics
-import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import machine
+import scale_clusters
+import scale_cost
+import scale_growth
+import scale_tracker
+from scale_clusters import cluster
 
 from mbench.build import build as builder
 from mbench.build import builders, carried, dask_cluster, places, worker_facts
@@ -50,66 +61,6 @@ from mbench.networks import variants
 TARGET = "x86_64_v3"
 SMALL = "mobilenet_v1_0.25_32"
 OVERHEAD_SHARE, OVERHEAD_S, LEAST_THROUGHPUT, KILL_EVERY_S = 0.05, 0.1, 0.9, 5.0
-_START_S = 60.0
-
-
-class LoopbackCluster:
-    """A scheduler and workers on loopback, each with a cache of its own."""
-
-    def __init__(self, folder: Path, workers: int) -> None:
-        self._folder, self._started = folder, 0
-        options = ("--host", "127.0.0.1", "--port", "0")
-        self._scheduler = self._process("dask_scheduler", *options, name="scheduler", cache="scheduler")
-        self.address = self._said("scheduler", "Scheduler at:")
-        self.url = f"dask://{self.address.partition('://')[2]}"
-        self.workers = [self.worker(place) for place in range(workers)]
-
-    def _process(self, module: str, *arguments: str, name: str, cache: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", f"distributed.cli.{module}", "--no-dashboard", *arguments]
-        environment = {**os.environ, "MBENCH_CACHE_DIR": str(self._folder / cache)}
-        with (self._folder / f"{name}.log").open("wb") as log:
-            return subprocess.Popen(command, env=environment, cwd=self._folder, stdout=log, stderr=log)
-
-    def _said(self, name: str, before: str) -> str:
-        ends_s = time.monotonic() + _START_S
-        while time.monotonic() < ends_s:
-            for line in (self._folder / f"{name}.log").read_text(errors="replace").splitlines():
-                if before in line:
-                    return line.partition(before)[2].strip()
-            time.sleep(0.05)
-        raise SystemExit(f"{name} did not start; see {self._folder}/{name}.log")
-
-    def worker(self, place: int) -> subprocess.Popen[bytes]:
-        """Start the worker of a place, which has a cache; return its process once it is part of the cluster."""
-        self._started += 1
-        name = f"worker{self._started}"
-        options = ("--nthreads", "1", "--no-nanny", "--host", "127.0.0.1")
-        started = self._process("dask_worker", self.address, *options, name=name, cache=f"worker-cache{place}")
-        self._said(name, "Registered to:")
-        return started
-
-    def forget(self) -> None:
-        """Empty the caches of all workers."""
-        for each in self._folder.glob("worker-cache*/artifacts"):
-            shutil.rmtree(each)
-
-    def close(self) -> None:
-        """End all of it."""
-        for each in (*self.workers, self._scheduler):
-            each.kill()
-            each.wait()
-
-
-@contextlib.contextmanager
-def loopback(workers: int) -> Iterator[LoopbackCluster]:
-    """Yield a cluster of so many workers; it is gone afterwards. This process gets an empty cache, too."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["MBENCH_CACHE_DIR"] = str(Path(folder) / "own")
-        made = LoopbackCluster(Path(folder), workers)
-        try:
-            yield made
-        finally:
-            made.close()
 
 
 def build(place: Any, wanted: Sequence[Variant], target: Target) -> tuple[float, dict[str, Build]]:
@@ -150,10 +101,8 @@ def overhead(runs: int) -> bool:
     """Build the same networks in turn by one worker and by one local process; print what a build costs more."""
     wanted = [variants.parse(name) for name in (SMALL, "mobilenet_v1_0.5_128", "mobilenet_v2_1.0_96")]
     target, taken = targets.load(TARGET), dict[str, list[float]](local=[], cluster=[])
-    with (
-        loopback(1) as made, places.opened(made.url, print) as cluster, builders.local_executor(600.0, 1) as executor
-    ):  # fmt: skip
-        ways: dict[str, Any] = {"local": KeptBuilder(executor), "cluster": cluster}
+    with cluster(1) as made, places.opened(made.url, print) as there, builders.local_executor(600.0, 1) as executor:
+        ways: dict[str, Any] = {"local": KeptBuilder(executor), "cluster": there}
         for place in ways.values():
             build(place, wanted, target)  # starts the processes that are kept
         for number in range(runs):
@@ -170,39 +119,55 @@ def overhead(runs: int) -> bool:
 
 
 def throughput(count: int) -> bool:
-    """Build many networks by two workers and by two local processes; print the throughput of both."""
+    """Build many networks by two workers and by two local processes, kept alike; print the throughput of both."""
     widths, sizes = (0.1 + 0.05 * step for step in range(16)), (32, 48, 64, 80)
     names = [f"mobilenet_v1_{width:.2f}_{size}" for width in widths for size in sizes][:count]
     wanted, target = [variants.parse(name) for name in names], targets.load(TARGET)
-    with loopback(2) as made, places.opened(made.url, print) as cluster, places.opened("local:2", print) as local:
-        build(cluster, wanted[:2], target)
-        made.forget()
-        there_s, there = build(cluster, wanted, target)
-        here_s, here = build(local, wanted, target)
-    same = libraries(there) == libraries(here)
+    taken, cpu_s = dict[str, list[float]](local=[], cluster=[]), dict[str, float](local=0.0, cluster=0.0)
+    found: list[dict[str, str]] = []
+    with cluster(2) as made, places.opened(made.url, print) as there, builders.local_executor(600.0, 2) as executor:
+        ways: dict[str, Any] = {"local": KeptBuilder(executor), "cluster": there}
+        for place in ways.values():
+            build(place, wanted[:4], target)  # starts the processes that are kept
+        for name in ("cluster", "local", "local", "cluster"):  # what drifts meets both alike
+            made.forget()
+            before_s = all_cpu_s()
+            seconds, built = build(ways[name], wanted, target)
+            used_s = all_cpu_s() - before_s
+            taken[name].append(seconds)
+            cpu_s[name] += used_s
+            found.append(libraries(built))
+            print(f"{name}: {seconds:.1f} s, {used_s:.1f} s of CPU, load {os.getloadavg()[0]:.1f}", flush=True)
+    same = all(each == found[0] for each in found)
+    print(f"processor time of the local builds: {cpu_s['local'] / cpu_s['cluster']:.3f} of the cluster's")
+    here_s, there_s = (sum(taken[name]) / 2 for name in ("local", "cluster"))
     print(f"{len(wanted)} networks: local {here_s:.1f} s, cluster {there_s:.1f} s: {here_s / there_s:.2f} of its speed")
     print(f"goal: at least {LEAST_THROUGHPUT}; libraries are {'the same' if same else 'NOT the same'}")
     return same and here_s / there_s >= LEAST_THROUGHPUT
+
+
+def all_cpu_s() -> float:
+    """Return the processor time so far of this process and of all that it started."""
+    return sum(map(scale_clusters.cpu_s, scale_clusters.with_children(os.getpid())))
 
 
 def kills(count: int) -> bool:
     """Give many tasks to two workers while one is killed every five seconds; print what came of them."""
     variant, target = variants.parse(SMALL), targets.load(TARGET)
     over, killed = threading.Event(), 0
-    with loopback(2) as made, dask_cluster.connected(DaskAddress.parse(made.url), print) as cluster:
+    with cluster(2) as made, dask_cluster.connected(DaskAddress.parse(made.url), print) as there:
 
         def kill() -> None:
             nonlocal killed
             while not over.wait(KILL_EVERY_S):
                 place = random.randrange(len(made.workers))
-                made.workers[place].kill()
-                made.workers[place].wait()
+                made.kill(place)
                 killed += 1
                 made.workers[place] = made.worker(place)
 
         inputs, seen = builder.digest_inputs(variant, target), dict[str, list[str]]()
         facts, killer = worker_facts.facts(), threading.Thread(target=kill, daemon=True)
-        with carried.Orders(cluster, ArtifactStore.of_user(), print) as given:
+        with carried.Orders(there, ArtifactStore.of_user(), print) as given:
             for number in range(count):
                 order = BuildOrder(
                     facts=facts, variant=variant, target=target, inputs=inputs, use_cache=number % 10 > 0,
@@ -221,7 +186,7 @@ def kills(count: int) -> bool:
     once = len(seen) == count and all(len(each) == 1 for each in seen.values())
     kinds = {each for answers in seen.values() for each in answers}
     print(f"{len(seen)} of {count} tasks answered in {taken_s:.0f} s, {killed} workers killed; answers: {kinds}")
-    return once and len(kinds) == 1
+    return once and len(kinds) == 1 and killed > 0
 
 
 def libraries_of(answer: Any) -> str:
@@ -229,7 +194,13 @@ def libraries_of(answer: Any) -> str:
     return hashlib.sha256(answer.files[LIBRARY]).hexdigest()[:12]
 
 
-PARTS = {"overhead": (overhead, 7), "throughput": (throughput, 64), "kills": (kills, 200)}
+PARTS: dict[str, tuple[Callable[[int], bool], int]] = {
+    "overhead": (overhead, 7), "throughput": (throughput, 64), "kills": (kills, 200),
+    "cost": (scale_cost.cost, 200), "counts": (scale_cost.counts, 5), "memory": (scale_cost.memory, 10_000),
+    "burst": (scale_cost.burst, 200), "tracker": (scale_tracker.tracker, 500),
+    "times": (scale_growth.times, 16), "validate": (scale_growth.validate, 48),
+    "simulate": (scale_growth.simulate, 10_000),
+}  # fmt: skip
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,7 @@ def digest_inputs(variant: Variant, target: Target, choices: Choices = NO_CHOICE
     if added := _plugins(variant):
         described["plugins"] = added
     versions = {name: importlib.metadata.version(name) for name in _VERSIONED}
-    return {**described, **versions}
+    return {name: sys.intern(text) for name, text in {**described, **versions}.items()}  # held for thousands of builds
 
 
 def _plugins(variant: Variant) -> str:

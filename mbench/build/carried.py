@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import pickle
+import queue
 import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor, Future
@@ -117,6 +118,8 @@ class Orders:
     def __init__(self, carrier: Carrier, store: ArtifactStore, note: Note) -> None:
         self._carrier, self._store, self._note = carrier, store, note
         self._given: dict[Future[Delivery], _OrderOnTheWay] = {}
+        self._done: queue.SimpleQueue[Future[Delivery]] = queue.SimpleQueue()
+        """Futures that are done: asking thousands of them for each answer takes longer than keeping it."""
         self._over: list[tuple[str, Delivery | Failure]] = []
 
     def __enter__(self) -> Orders:
@@ -140,12 +143,25 @@ class Orders:
             except CarrierError as error:
                 self._give_up(error)
                 continue
-            done, _ = concurrent.futures.wait(self._given, _WAKE_S, concurrent.futures.FIRST_COMPLETED)
-            for future in done:
-                given = self._given.pop(future)
+            if (done := self._next_done()) is not None:
+                given, future = done
                 answer = self._answer(given, future)
                 if answer is not None:
                     yield given.name, answer
+
+    @property
+    def ready(self) -> bool:
+        """Whether an answer can be taken without waiting."""
+        return bool(self._over) or not self._done.empty()
+
+    def _next_done(self) -> tuple[_OrderOnTheWay, Future[Delivery]] | None:
+        """Return an order whose future is done; None where there is none for a while, or it was given up."""
+        try:
+            future = self._done.get(timeout=_WAKE_S)
+        except queue.Empty:
+            return None
+        given = self._given.pop(future, None)
+        return None if given is None else (given, future)
 
     def _give_up(self, error: CarrierError) -> None:
         for future, given in self._given.items():
@@ -158,6 +174,7 @@ class Orders:
         future = self._carrier.submit(given.tries, pickle.dumps(given.order), given.failed)
         if future is not None:
             self._given[future] = given
+            future.add_done_callback(self._done.put)
         return future is not None
 
     def _answer(self, given: _OrderOnTheWay, future: Future[Delivery]) -> Delivery | Failure | None:
@@ -269,7 +286,15 @@ def build_all(
     facts = worker_facts.facts()
     addresses: dict[str, dict[str, str]] = {}
     with Orders(carrier, store, note) as on_the_way:
+
+        def take(until: Callable[[], bool] = lambda: False) -> None:
+            for name, answer in on_the_way.answered(until):
+                inputs = addresses.pop(name)
+                builds[name] = answer if isinstance(answer, Failure) else _kept(store, name, inputs, answer)
+                report(name, "failed" if isinstance(builds[name], Failure) else "compiling", 1.0)
+
         for variant in wanted:
+            take(lambda: not on_the_way.ready)  # else what is done waits in memory until the last order is given
             inputs = build.digest_inputs(variant, target, choices)
             found = _at_hand(store, build.digest(inputs), use_cache=use_cache)
             report(variant.name, "compiling", 0.0 if found is None else 1.0)
@@ -282,9 +307,7 @@ def build_all(
                 use_cache=use_cache, limit_s=timeout_s,
             )  # fmt: skip
             on_the_way.give(variant.name, order, databases)
-        for name, answer in on_the_way.answered():
-            builds[name] = answer if isinstance(answer, Failure) else _kept(store, name, addresses[name], answer)
-            report(name, "failed" if isinstance(builds[name], Failure) else "compiling", 1.0)
+        take()
     return {variant.name: builds[variant.name] for variant in wanted}
 
 

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from mbench.build import worker_facts, worker_tasks
 from mbench.build.carried import CarrierError
 from mbench.build.dask_address import DaskAddress
+from mbench.build.dask_deliveries import Deliveries
 from mbench.build.orders import Delivery, SharedFolder
 from mbench.core import system_limits, units
 from mbench.core.errors import UsageError, shortened, why
@@ -53,7 +54,7 @@ class DaskCluster:
     def __init__(self, address: DaskAddress, client: Any, shared: SharedFolder | None) -> None:
         self.address, self.shared = address, shared
         self._client = client
-        self._executor = client.get_executor(pure=True)
+        self._deliveries = Deliveries()
         self._known: dict[str, int] = {}
         self._looked_s = self._seen_s = self._answered_s = time.monotonic()
 
@@ -62,7 +63,6 @@ class DaskCluster:
         """Give an order to the scheduler; see `carried.Carrier`. The key of the task is the content of the order."""
         key = f"mbench-{hashlib.sha256(written).hexdigest()}-{number}"
         where: dict[str, Any] = {}
-        future: Future[Delivery]
         try:
             if avoid:
                 others = sorted(set(self._workers()) - set(avoid))
@@ -71,11 +71,12 @@ class DaskCluster:
                 where = {"workers": others, "allow_other_workers": True}  # where all of them have gone
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Sending large graph", UserWarning)  # a network of the user's
-                future = self._executor.submit(worker_tasks.fulfil, written, key=key, **where)
+                task = self._client.submit(worker_tasks.fulfil, written, key=key, pure=True, **where)
+                return self._deliveries.future(task)
         except Exception as error:  # noqa: BLE001 - the connection may end at any moment: the order has no answer
-            future = Future()
+            future: Future[Delivery] = Future()
             future.set_exception(error)
-        return future
+            return future
 
     def watch(self, note: Note) -> None:
         """Report workers that came and went, and notice that nothing will be answered any more.
@@ -234,7 +235,7 @@ class DaskCluster:
 
     def close(self) -> None:
         """Cancel what is left, and let the scheduler go."""
-        self._executor.shutdown(wait=False)
+        self._deliveries.close()
         with contextlib.suppress(Exception):
             self._client.close(timeout=_LOOK_S)
 

@@ -16,6 +16,7 @@ import hashlib
 import os
 import shutil
 import stat
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -194,7 +195,7 @@ def _manifest(file: Path) -> tuple[Manifest, str]:
         MisfitError: it is no manifest.
     """
     data = regular_files.read(file, most_bytes=_MOST_BYTES)
-    document = strict_json.decode(data, dict[str, Any])
+    document = _sharing_strings(strict_json.decode(data, dict[str, Any]))
     manifest = _converted(document)
     strict_json.refuse_repeated_keys(data)
     broken = next(record_rules.of_layers(manifest.layers, "$.layers"), None)
@@ -204,6 +205,15 @@ def _manifest(file: Path) -> tuple[Manifest, str]:
     if beyond is not None:
         raise strict_json.MisfitError(f"a call is of layer {beyond}, of {len(manifest.layers)} - at `$.calls`")
     return manifest, _seal(document)
+
+
+def _sharing_strings(value: Any) -> Any:
+    """Return a document in which equal strings are one: thousands of manifests may be held at once."""
+    if isinstance(value, str):
+        return sys.intern(value)
+    if isinstance(value, dict):
+        return {name: _sharing_strings(each) for name, each in value.items()}
+    return [_sharing_strings(each) for each in value] if isinstance(value, list) else value
 
 
 def _converted(document: dict[str, Any]) -> Manifest:

@@ -335,6 +335,14 @@ def test_what_dask_logs_is_as_it_was_afterwards(empty: Cluster, caplog: pytest.L
     assert warnings.filters == filters
 
 
+def test_the_port_of_a_worker_is_no_schedulers(empty: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_cluster, "CONNECT_S", 1.0)
+    empty.worker(**FAKE)
+    [address] = empty.ready()
+    url = address.replace("tcp://", "dask://")
+    assert refused(url).startswith(f"--executor {url}: what listens there is no scheduler of Dask: ")
+
+
 def test_no_scheduler_and_other_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_cluster, "CONNECT_S", 0.7)
     with socket.create_server(("127.0.0.1", 0)) as silent:

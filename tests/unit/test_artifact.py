@@ -289,3 +289,10 @@ def test_a_manifest_that_mixes_versions_is_refused(tmp_path: Path) -> None:
     edited(folder, rules={})
     with pytest.raises(BuildError):
         artifact.load(folder)
+
+
+def test_manifests_share_equal_strings(folder: Path) -> None:
+    first, second = artifact.load(folder).manifest, artifact.load(folder).manifest
+    assert first is not second
+    assert first.schedules["conv"] is second.schedules["conv"]
+    assert first.layers[0].kernels[0] is second.layers[0].kernels[0]

@@ -182,6 +182,40 @@ def test_without_workers_all_that_waits_fails_with_the_reason() -> None:
     assert [each.reason for each in found.values() if isinstance(each, Failure)] == ["the scheduler is gone"] * 3
 
 
+def test_answers_are_taken_as_they_come() -> None:
+    on_the_way: list[Future[Delivery]] = []
+
+    class Slow(Workers):
+        def submit(self, number: int, written: bytes, avoid: Collection[str]) -> Future[Delivery] | None:
+            waiting = super().submit(number, written, avoid)
+            assert waiting is not None
+            on_the_way.append(waiting)
+            return waiting
+
+        def watch(self, note: Note) -> None:
+            if on_the_way:
+                on_the_way.pop().set_result(done("a", self.given[len(on_the_way)][1]))
+
+    taken: list[str] = []
+    carried.build_all(
+        Slow("a", answer=lambda *_: None), ArtifactStore.of_user(), WANTED, TARGET,
+        lambda name, _stage, share: taken.append(name) if share == 1.0 else None, lambda _: None, use_cache=True,
+        timeout_s=5.0,
+    )  # fmt: skip
+    assert taken == [*reversed(NAMES)]
+
+
+def test_answers_are_taken_while_orders_are_given() -> None:
+    workers = Workers("a", answer=lambda worker, order, _: done(worker, order))
+    given: list[int] = []
+    carried.build_all(
+        workers, ArtifactStore.of_user(), WANTED, TARGET,
+        lambda _name, _stage, share: given.append(len(workers.given)) if share == 1.0 else None, lambda _: None,
+        use_cache=True, timeout_s=5.0,
+    )  # fmt: skip
+    assert given == [1, 2, 3]  # and not after the last
+
+
 def test_a_wrong_target_ends_all() -> None:
     workers = Workers("a", answer=lambda worker, *_: Delivery(worker=worker, outcome="target", reason="no such cpu"))
     with pytest.raises(TargetError, match="no such cpu"):

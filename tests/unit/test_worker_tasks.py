@@ -22,6 +22,7 @@ from mbench.core.errors import (
     PluginError,
     TargetError,
     UnwritableCacheError,
+    UsageError,
 )
 
 
@@ -72,6 +73,7 @@ def test_a_worker_with_another_version_builds_nothing() -> None:
         (TookTooLong("it took more than 5 s"), "elsewhere", "raise --build-timeout"),
         (UnwritableCacheError("artifacts cannot be written to /x: No space left on device"), "elsewhere", "No space"),
         (OtherInputsError("it builds with another linker"), "elsewhere", "another linker"),
+        (UsageError("counting instructions needs capstone"), "elsewhere", "needs capstone"),  # without its extra
         (OSError(28, "No space left on device"), "elsewhere", "No space"),
         (NotWanted("nobody"), "given up", "nobody"),
         (BuildError("linking failed"), "failed", "linking failed"),
