@@ -371,7 +371,10 @@
       return asked.startsWith(`${each.id}&`) || asked.startsWith(`layer=${own}/`);
     };
     const within = panels.find(inside);
-    if (within) await unpack(within);
+    if (within && "packed" in within.dataset) {
+      await unpack(within);
+      location.replace(location.href); // what came after the address did is its target only now
+    }
     const found = document.getElementById(asked) ?? within;
     if (found || !asked.startsWith("network=")) return found;
     const [network, section] = asked.slice("network=".length).split("&section=");
