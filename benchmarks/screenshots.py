@@ -1,7 +1,7 @@
-"""Pictures of the page's main views, at two widths and in both colour schemes, to be looked at.
+"""Pictures of the page's main views, at three widths and in both colour schemes, to be looked at.
 
 Run: python benchmarks/screenshots.py RECORD... -o FOLDER. Each picture is `VIEW-WIDTH-SCHEME.png`. Two of them stand in
-the README: copy `top-1440-light.png` to docs/dashboard.png and `waterfall-1440-light.png` to docs/waterfall.png.
+the README: copy `top-1280-light.png` to docs/dashboard.png and `waterfall-1280-light.png` to docs/waterfall.png.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import browser
 from mbench.core import record_files
 from mbench.page import report
 
-WIDTHS = {1440: 1100, 390: 844}
+WIDTHS = {1920: 1080, 1280: 900, 390: 844}
 """Width to height of the view, in pixels."""
 SCHEMES = ("light", "dark")
 ROOM = 16
@@ -25,17 +25,17 @@ VIEWS = {
     "top": None,
     "overview": "#overview",
     "versus": "#versus",
-    "latency": "#run1-latency",
+    "latency": ".panel.current [id$='section=latency']",
     "waterfall": "figure:has(#run1-pair1-waterfall)",
-    "types": "#run1-types",
-    "quality": "#run1-quality",
+    "types": "[id$='section=types']",
+    "quality": ".panel.current [id$='section=quality']",
     "blocks": "figure:has(#run1-pair1-blocks)",
-    "depth": "figure:has(#run1-depth1)",
-    "table": ".table-box:has(#run1-layers1)",
+    "depth": ".panel.current figure:has([id*='-depth'])",
+    "table": ".panel.current .table-box",
     "layer": ".layer-view:target",
-    "roofline": "#run1-roofline-section",
-    "memory": "#run1-memory-section",
-    "energy": "#run1-energy-section",
+    "roofline": ".panel.current [id$='section=roofline']",
+    "memory": ".panel.current [id$='section=memory']",
+    "energy": ".panel.current [id$='section=energy']",
     "trust": "#run1-trust",
 }
 """Name of a view to what it shows; None: what is seen first. What a page has not is left out."""
@@ -44,10 +44,9 @@ VIEWS = {
 def take(tab: Any, page: Path, folder: Path, suffix: str) -> None:
     """Take every view of a page, from the top down."""
     tab.goto(page.as_uri(), wait_until="load")
-    tab.evaluate("document.querySelectorAll('details.run').forEach(fold => { fold.open = true; })")
     for name, selector in VIEWS.items():
         if name == "layer":
-            tab.evaluate("location.hash = document.querySelector('table.layers tbody th a')?.hash ?? ''")
+            tab.evaluate("location.hash = document.querySelector('.panel.current table.layers tbody th a')?.hash ?? ''")
         if selector is None:
             tab.wait_for_timeout(300)
             tab.screenshot(path=folder / f"{name}-{suffix}.png")
@@ -56,7 +55,7 @@ def take(tab: Any, page: Path, folder: Path, suffix: str) -> None:
         if found.count() and found.is_visible():
             found.scroll_into_view_if_needed()
             tab.wait_for_timeout(500)  # figures are drawn as they come near
-            tab.add_style_tag(content=".sections { position: static !important; }")
+            tab.add_style_tag(content=".contents, .sections { position: static !important; }")
             tab.screenshot(path=folder / f"{name}-{suffix}.png", full_page=True, clip=_around(tab, found))
 
 

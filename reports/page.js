@@ -66,6 +66,37 @@
 
   const PAPER_WIDTH = 690; // pixels between the margins of an A4 page: a page does not know before it is printed
 
+  // On a phone a title of an axis is said without what stands in brackets: it would be cut.
+  const NARROW = 500; // pixels
+  const shorten = (layout) => {
+    for (const name of axes(layout)) {
+      const text = layout[name].title?.text;
+      if (text) layout[name] = { ...layout[name], title: { ...layout[name].title, text: text.replace(/ \(.*\)$/, "") } };
+    }
+  };
+
+  // A logarithmic scale of the axis that has the amounts, where a reader asks for it.
+  const logarithmic = (layout) => {
+    for (const name of axes(layout)) {
+      const { tickformat, type, rangemode, range, ...rest } = layout[name];
+      if (tickformat === "~s" || (layout[name].ticksuffix && !type)) layout[name] = { ...rest, tickformat, type: "log" };
+    }
+  };
+
+  // Names of points that would lie over others are left out: they are named where they are pointed at.
+  const untangle = (plot) => {
+    const kept = [];
+    for (const text of plot.querySelectorAll(".textpoint text")) {
+      text.style.visibility = "";
+      const at = text.getBoundingClientRect();
+      const apart = (other) =>
+        at.right < other.left || other.right < at.left || at.bottom < other.top || other.bottom < at.top;
+      const inside = at.left >= 0 && at.right <= root.clientWidth;
+      if (inside && kept.every(apart)) kept.push(at);
+      else text.style.visibility = "hidden";
+    }
+  };
+
   const draw = (plot) => {
     const given = JSON.parse(document.getElementById(plot.dataset.figure).textContent);
     const figure = globalThis.ofHistory?.(plot, given) ?? given;
@@ -74,11 +105,17 @@
     const worded = (trace) => (rows && trace.customdata ? { ...trace, hovertext: said(rows, trace.customdata) } : trace);
     const traces = own ? ofLayer(figure.data, Number(plot.dataset.layer)) : figure.data.map(worded);
     const layout = themed(figure.layout, own ? 300 : null);
+    if (plot.clientWidth < NARROW) shorten(layout);
     if (own) layout.showlegend = false;
+    if ("log" in plot.dataset) logarithmic(layout);
     if (root.classList.contains("paper")) layout.width = PAPER_WIDTH;
     Plotly.react(plot, traces.map(themedTrace), layout, { responsive: true, displayModeBar: false });
+    untangle(plot);
     plot.dataset.drawn = "";
     plot.style.minHeight = "";
+    if ("heard" in plot.dataset) return;
+    plot.dataset.heard = "";
+    plot.on("plotly_afterplot", () => untangle(plot));
     plot.on("plotly_click", ({ points: [point] }) => {
       const leads = plot.dataset.runs ? point.customdata : rows?.[point.customdata]?.link?.href;
       if (leads) location.href = leads;
@@ -88,9 +125,6 @@
     });
   };
 
-  // Room for what is drawn later, so that nothing moves then.
-  for (const plot of document.querySelectorAll(".plot[data-height]")) plot.style.minHeight = `${plot.dataset.height}px`;
-
   const shown = new IntersectionObserver(
     (entries) => {
       for (const { target, isIntersecting } of entries) {
@@ -99,28 +133,51 @@
     },
     { rootMargin: "400px" },
   );
+  // What is not shown is drawn anew when it is.
   const drawAll = (which) => {
-    if (typeof Plotly !== "undefined") document.querySelectorAll(which).forEach(draw);
+    if (typeof Plotly === "undefined") return;
+    for (const plot of document.querySelectorAll(which)) {
+      if (plot.getClientRects().length) draw(plot);
+      else delete plot.dataset.drawn;
+    }
   };
-  if (typeof Plotly !== "undefined") document.querySelectorAll(".plot").forEach((plot) => shown.observe(plot));
+  const watch = (part) => {
+    // Room for what is drawn later, so that nothing moves then.
+    for (const plot of part.querySelectorAll(".plot[data-height]")) plot.style.minHeight = `${plot.dataset.height}px`;
+    if (typeof Plotly !== "undefined") part.querySelectorAll(".plot").forEach((plot) => shown.observe(plot));
+  };
 
-  for (const button of document.querySelectorAll(".switch button")) {
-    button.addEventListener("click", () => {
+  const pressed = (button, others) => {
+    for (const other of others) other.setAttribute("aria-pressed", other === button);
+  };
+  const choose = {
+    ".switch .log": (button) => {
+      const plot = document.getElementById(button.dataset.plot);
+      const asked = button.getAttribute("aria-pressed") !== "true";
+      button.setAttribute("aria-pressed", asked);
+      if (asked) plot.dataset.log = "";
+      else delete plot.dataset.log;
+      draw(plot);
+    },
+    ".switch button:not(.log)": (button) => {
       const plot = document.getElementById(button.dataset.plot);
       for (const name of ["figure", "scale", "span"]) if (name in button.dataset) plot.dataset[name] = button.dataset[name];
-      for (const other of button.parentElement.children) other.setAttribute("aria-pressed", other === button);
+      pressed(button, button.parentElement.querySelectorAll("button:not(.log)"));
       draw(plot);
-    });
-  }
-
-  // What an address names may lie inside something folded.
-  const unfold = () => {
-    const named = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    for (let fold = named?.closest("details:not([open])"); fold; fold = fold.closest("details:not([open])")) fold.open = true;
-    if (named) named.scrollIntoView();
+    },
+    ".tabs button": (button) => {
+      pressed(button, button.parentElement.children);
+      for (const { dataset } of button.parentElement.children) {
+        document.getElementById(`tab-${dataset.tab}`).classList.toggle("current", dataset.tab === button.dataset.tab);
+      }
+    },
   };
-  addEventListener("hashchange", unfold);
-  if (location.hash) unfold();
+  document.addEventListener("click", ({ target }) => {
+    for (const [which, then] of Object.entries(choose)) {
+      const button = target.closest(which);
+      if (button) then(button);
+    }
+  });
 
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll(".plot[data-drawn]"));
   addEventListener("beforeprint", () => {
@@ -155,7 +212,7 @@
     body.append(...rows);
   };
 
-  for (const table of document.querySelectorAll("table.sortable")) {
+  const sortable = (table) => {
     [...table.tHead.rows[0].cells].forEach((head, column) => {
       const button = document.createElement("button");
       button.type = "button";
@@ -164,11 +221,11 @@
       head.append(button);
       head.setAttribute("aria-sort", "none");
     });
-  }
+  };
 
-  for (const box of document.querySelectorAll(".table-box")) {
+  const filtered = (box) => {
     const controls = [...box.querySelectorAll(".filter")];
-    if (!controls.length) continue;
+    if (!controls.length) return;
     const rows = [...box.querySelector("tbody").rows];
     const keeps = (control) => {
       const key = control.dataset.key;
@@ -184,7 +241,7 @@
     };
     for (const control of controls) control.addEventListener("input", narrow);
     narrow(); // a browser keeps what was asked for when a page is loaded again
-  }
+  };
 
   // ----------------------------------------------------------------------------------------------------- downloads
   const unpacked = async (address) => {
@@ -192,15 +249,156 @@
     return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).blob();
   };
 
-  for (const link of document.querySelectorAll("a.download")) {
-    link.addEventListener("click", async (event) => {
-      if (!link.dataset.name || typeof DecompressionStream === "undefined") return;
-      event.preventDefault();
-      const file = document.createElement("a");
-      file.href = URL.createObjectURL(new Blob([await unpacked(link.href)], { type: link.dataset.kind }));
-      file.download = link.dataset.name;
-      file.click();
-      setTimeout(() => URL.revokeObjectURL(file.href), 10_000);
+  document.addEventListener("click", async (event) => {
+    const link = event.target.closest("a.download");
+    if (!link?.dataset.name || typeof DecompressionStream === "undefined") return;
+    event.preventDefault();
+    const file = document.createElement("a");
+    file.href = URL.createObjectURL(new Blob([await unpacked(link.href)], { type: link.dataset.kind }));
+    file.download = link.dataset.name;
+    file.click();
+    setTimeout(() => URL.revokeObjectURL(file.href), 10_000);
+  });
+
+  // --------------------------------------------------------------------------------------- which network is shown
+  const panels = [...document.querySelectorAll(".panel")];
+  const choices = [...document.querySelectorAll(".choose")];
+  const contents = document.getElementById("contents");
+  let current = panels.find((panel) => panel.classList.contains("current") && panel.closest(".run.current")) ?? panels[0];
+
+  // Of many networks the panels lie compressed in the page until they are asked for.
+  const unpack = async (panel) => {
+    if (!("packed" in panel.dataset)) return;
+    const text = await (await unpacked(`,${panel.dataset.packed}`)).text();
+    if (!("packed" in panel.dataset)) return;
+    delete panel.dataset.packed;
+    panel.innerHTML = text;
+    wire(panel);
+  };
+
+  const show = async (panel) => {
+    await unpack(panel);
+    for (const other of document.querySelectorAll(".panel.current, .run.current")) other.classList.remove("current");
+    panel.classList.add("current");
+    panel.closest(".run")?.classList.add("current");
+    current = panel;
+    for (const choice of choices) choice.value = panel.dataset[choice.dataset.key];
+    for (const link of contents.querySelectorAll("a[data-section]")) {
+      const { section } = link.dataset;
+      const id = section === "trust" ? `${panel.closest(".run").id}-trust` : `${panel.id}&section=${section}`;
+      link.hash = id;
+      link.hidden = !document.getElementById(id);
+    }
+  };
+
+  // Which of some parts is read now: the last that began above or just below the bar; of two beside each other the
+  // one that the address names, or the first.
+  const NEAR = 60; // pixels
+  const reached = (parts) => {
+    const under = (contents?.getBoundingClientRect().height ?? 0) + NEAR;
+    const asked = decodeURIComponent(location.hash.slice(1));
+    let [best, top] = [null, -Infinity];
+    for (const part of parts) {
+      if (!part?.getClientRects().length) continue;
+      const at = part.getBoundingClientRect().top;
+      if (at < under && (at > top + 4 || (part.id === asked && at > top - 4))) [best, top] = [part, at];
+    }
+    return best;
+  };
+
+  // The section that is read now, so that another network shows the same.
+  const reading = () => reached(current.querySelectorAll("section[id]:not(.layer-view)"))?.id.split("&section=")[1];
+
+  const turnTo = async (panel) => {
+    if (!panel || panel === current) return;
+    const section = reading();
+    await show(panel);
+    const there = section && document.getElementById(`${panel.id}&section=${section}`);
+    history.replaceState(null, "", `#${panel.id}${there ? `&section=${section}` : ""}`);
+    if (there) there.scrollIntoView();
+    else if (panel.getBoundingClientRect().top < 0) panel.scrollIntoView();
+  };
+
+  // The network that has what was chosen now, and of the rest as much as there is.
+  const order = ["network", "type", "place", "run"];
+  for (const choice of choices) {
+    choice.addEventListener("change", () => {
+      const asked = Object.fromEntries(choices.map((each) => [each.dataset.key, each.value]));
+      const fits = (panel) =>
+        order.reduce((sum, key, at) => sum + (panel.dataset[key] === (asked[key] ?? panel.dataset[key]) ? 2 ** -at : 0), 0);
+      const able = panels.filter((panel) => panel.dataset[choice.dataset.key] === choice.value);
+      turnTo(able.reduce((best, panel) => (fits(panel) > fits(best) ? panel : best), able[0]));
     });
   }
+  for (const button of document.querySelectorAll(".turn button")) {
+    button.addEventListener("click", () => {
+      turnTo(panels.at((panels.indexOf(current) + Number(button.dataset.turn)) % panels.length));
+    });
+  }
+  const fold = document.querySelector(".unfold");
+  const unfolded = (open) => {
+    document.getElementById("places")?.classList.toggle("open", open);
+    fold?.setAttribute("aria-expanded", open);
+  };
+  fold?.addEventListener("click", () => unfolded(fold.getAttribute("aria-expanded") !== "true"));
+  contents?.addEventListener("click", ({ target }) => target.closest("a") && unfolded(false));
+  addEventListener("keydown", ({ key }) => key === "Escape" && unfolded(false));
+
+  // Which section is in view.
+  if (contents) {
+    const links = [...contents.querySelectorAll("a[href^='#']")];
+    let waiting = false;
+    const mark = () => {
+      waiting = false;
+      const part = reached(links.map((link) => document.getElementById(decodeURIComponent(link.hash.slice(1)))));
+      for (const link of links) {
+        if (part && decodeURIComponent(link.hash.slice(1)) === part.id) link.setAttribute("aria-current", "true");
+        else link.removeAttribute("aria-current");
+      }
+    };
+    addEventListener("scroll", () => {
+      if (!waiting) requestAnimationFrame(mark);
+      waiting = true;
+    }, { passive: true });
+    mark();
+  }
+
+  // What an address names: a network by its name, too, and a section of it.
+  const named = async () => {
+    const asked = decodeURIComponent(location.hash.slice(1));
+    const inside = (each) => {
+      const own = each.id.slice("network=".length);
+      return asked.startsWith(`${each.id}&`) || asked.startsWith(`layer=${own}/`);
+    };
+    const within = panels.find(inside);
+    if (within && "packed" in within.dataset) {
+      await unpack(within);
+      location.replace(location.href); // what came after the address did is its target only now
+    }
+    const found = document.getElementById(asked) ?? within;
+    if (found || !asked.startsWith("network=")) return found;
+    const [network, section] = asked.slice("network=".length).split("&section=");
+    const panel = panels.find((each) => each.dataset.name === network || each.dataset.network === network);
+    if (panel) await unpack(panel);
+    return panel && (document.getElementById(`${panel.id}&section=${section}`) ?? panel);
+  };
+
+  // What an address names may lie inside something folded, or be of a network that is not shown.
+  const unfold = async () => {
+    const part = await named();
+    const panel = part?.closest(".panel") ?? part?.closest(".run:not(.current)")?.querySelector(".panel");
+    if (panel && panel !== current) await show(panel);
+    for (let fold = part?.closest("details:not([open])"); fold; fold = fold.closest("details:not([open])")) fold.open = true;
+    if (part) part.scrollIntoView();
+  };
+  addEventListener("hashchange", unfold);
+
+  const wire = (part) => {
+    watch(part);
+    part.querySelectorAll("table.sortable").forEach(sortable);
+    part.querySelectorAll(".table-box").forEach(filtered);
+  };
+  wire(document);
+  if (current) show(current);
+  if (location.hash) unfold();
 })();

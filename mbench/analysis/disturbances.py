@@ -16,7 +16,8 @@ WORD = "disturbed"
 """What stands where a figure would."""
 STATIC = "static"
 """The component of modelled energy that grows with time, as `mbench.analysis.energy` calls it, which needs numpy."""
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*[A-Za-z_])")
+"""A number that stands alone: not one in a layer's or a network's name."""
 
 
 def of_results(results: Iterable[Result]) -> tuple[tuple[str, tuple[Result, ...]], ...]:
@@ -25,17 +26,22 @@ def of_results(results: Iterable[Result]) -> tuple[tuple[str, tuple[Result, ...]
     whose: dict[str, dict[str, Result]] = {}
     for result in results:
         for why in headline.disturbed(result):
-            form = _NUMBER.sub("#", why)
+            form = cause(why)
             said.setdefault(form, []).append(why)
             whose.setdefault(form, {})[result.variant.name] = result
     return tuple((_folded(texts), tuple(whose[form].values())) for form, texts in said.items())
+
+
+def cause(text: str) -> str:
+    """Return what a text says without its numbers: equal for two that have one cause."""
+    return _NUMBER.sub("#", text)
 
 
 def folded(causes: Iterable[str]) -> tuple[str, ...]:
     """Return causes in few words: those that differ only in their numbers are one, with the range of each number."""
     said: dict[str, list[str]] = {}
     for why in causes:
-        said.setdefault(_NUMBER.sub("#", why), []).append(why)
+        said.setdefault(cause(why), []).append(why)
     return tuple(_folded(texts) for texts in said.values())
 
 

@@ -17,6 +17,7 @@ from mbench.page import (
     figure_data,
     figures,
     figures_history,
+    figures_networks,
     figures_roofline,
     figures_signals,
     figures_sustained,
@@ -74,7 +75,7 @@ class TypeCharts:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RecordCharts:
-    """Of one record. `depths` and `samples` have one a network, the others a choice of network."""
+    """Of one record: of each pair and each type's, then one a network."""
 
     pairs: tuple[PairCharts, ...]
     types: tuple[TypeCharts, ...]
@@ -82,19 +83,34 @@ class RecordCharts:
     """Signal to noise of each value, by the name of the quantised network."""
     depths: tuple[Chart, ...]
     samples: tuple[Chart, ...]
-    roofline: Chart
-    roofline_of: dict[str, str]
-    """Which of the roofline's figures is a network's: the option's anchor by the network's name."""
-    memory: Chart
-    energy: Chart
+    rooflines: tuple[Chart, ...]
+    memories: tuple[Chart, ...]
+    energies: tuple[Chart, ...]
     sustained: tuple[Chart, ...]
-    """One a network."""
+
+    def only(self, view: view_types.RecordView, item: view_types.ResultView) -> RecordCharts:
+        """Return the charts of one network of a record, in the order in which `view.only(item)` has what they show."""
+        at = next(number for number, each in enumerate(view.results) if each is item)
+        pairs, types = (zip(*two, strict=True) for two in ((self.pairs, view.pairs), (self.types, view.types)))
+        return RecordCharts(
+            pairs=tuple(drawn for drawn, found in pairs if found.separable is item),
+            types=tuple(drawn for drawn, found in types if found.narrow is item),
+            signals=self.signals,
+            **{
+                name: (getattr(self, name)[at],)
+                for name in ("depths", "samples", "rooflines", "memories", "energies", "sustained")
+            },
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OverviewCharts:
     """Of several networks, places or dates; a chart without figures has nothing to show and is left out."""
 
+    networks: Chart
+    twins: Chart
+    types: Chart
+    grids: Chart
     heat_map: Chart
     curves: Chart
     accuracy: Chart
@@ -109,7 +125,6 @@ def of_record(anchor: str, view: view_types.RecordView) -> RecordCharts:
     table = frame.from_records([view.record])
     layers = [figure_data.of_layers(table, item.result) for item in view.results]
     named = list(zip(view.results, layers, strict=True))
-    roofline, roofline_of = _roofline(f"{anchor}-roofline", named, view)
     return RecordCharts(
         pairs=tuple(_of_pair(f"{anchor}-pair{number}", found) for number, found in enumerate(view.pairs, start=1)),
         types=tuple(_of_types(f"{anchor}-types{number}", found) for number, found in enumerate(view.types, start=1)),
@@ -124,15 +139,16 @@ def of_record(anchor: str, view: view_types.RecordView) -> RecordCharts:
             ], item.why("layers.latency_s"))
             for number, item in enumerate(view.results, start=1)
         ),
-        roofline=roofline,
-        roofline_of=roofline_of,
-        memory=chart(f"{anchor}-memory", "Memory in use while each layer runs", [
-            (f"{item.label}{said}", figures.memory(figure_data.of_live(item.result), weights=weights))
-            for weights, said in ((False, ""), (True, ", with weights")) for item in view.results
-        ], _NO_INPUTS),
-        energy=chart(f"{anchor}-energy", "Energy by component", [
-            ("all", figures.energy(figure_data.of_energy(view.record.results)))
-        ], next((item.why("energy.energy_j") for item in view.results), "no result")),
+        rooflines=tuple(
+            _roofline(f"{anchor}-roofline{i}", item, rows, view) for i, (item, rows) in enumerate(named, start=1)
+        ),
+        memories=tuple(_memory(f"{anchor}-memory{i}", item) for i, item in enumerate(view.results, start=1)),
+        energies=tuple(
+            chart(f"{anchor}-energy{number}", f"Energy by component: {item.label}", [
+                (item.label, figures.energy(figure_data.of_energy([item.result])))
+            ], item.why("energy.energy_j"))
+            for number, item in enumerate(view.results, start=1)
+        ),
         sustained=tuple(
             _under_load(f"{anchor}-sustained{number}", item) for number, item in enumerate(view.results, start=1)
         ),
@@ -144,29 +160,22 @@ def _named(item: view_types.ResultView) -> str:
     return f"{item.label}, {disturbances.WORD}" if item.disturbed else item.label
 
 
-def _roofline(
-    anchor: str, named: list[tuple[view_types.ResultView, pd.DataFrame]], view: view_types.RecordView
-) -> tuple[Chart, dict[str, str]]:
-    """Return the chart of layers under the peaks, and whose each of its options is.
+def _roofline(anchor: str, item: view_types.ResultView, rows: pd.DataFrame, view: view_types.RecordView) -> Chart:
+    """Return the chart of layers under the peaks; a network whose latency is disturbed has no place there."""
+    if item.disturbed:
+        drawn, reason = None, f"{disturbances.WORD}: {item.disturbed}"
+    else:
+        peaks = figure_data.of_peaks(view.record, item.result.variant.dtype)
+        drawn, reason = figures_roofline.roofline(rows, peaks), item.why("layers.roofline")
+    return chart(anchor, f"Layers under the measured peaks: {item.label}", [(item.label, drawn)], reason)
 
-    A network whose latency is disturbed has no place there.
-    """
-    drawn = [
-        (item, figures_roofline.roofline(rows, figure_data.of_peaks(view.record, item.result.variant.dtype)))
-        for item, rows in named
-        if not item.disturbed
-    ]
-    out = [item for item, _ in named if item.disturbed]
-    causes = "; ".join(why for why, _ in disturbances.of_results(item.result for item in out))
-    unroofed = next((item.why("layers.roofline") for item, _ in named), "no result")
-    if out:
-        unroofed = f"{disturbances.WORD}: {causes}"
-    made = chart(anchor, "Layers under the measured peaks", [(item.label, each) for item, each in drawn], unroofed)
-    shown = [item.result.variant.name for item, figure in drawn if figure is not None]
-    whose = {name: option.anchor for name, option in zip(shown, made.options, strict=True)}
-    if not made.options:
-        return made, whose
-    return dataclasses.replace(made, lacks=", ".join(item.label for item in out)), whose
+
+def _memory(anchor: str, item: view_types.ResultView) -> Chart:
+    live = figure_data.of_live(item.result)
+    drawn = [(said, figures.memory(live, weights=weights)) for weights, said in (
+        (False, "activations"), (True, "with weights")
+    )]  # fmt: skip
+    return chart(anchor, f"Memory in use while each layer runs: {item.label}", drawn, _NO_INPUTS)
 
 
 def _under_load(anchor: str, item: view_types.ResultView) -> Chart:
@@ -185,11 +194,24 @@ def of_versus(found: versus.Versus) -> Chart:
     return chart("versus", "Two records beside each other", drawn.items(), "neither has a latency of the same network")
 
 
-def of_networks(table: pd.DataFrame) -> OverviewCharts:
+def of_networks(table: pd.DataFrame, items: Iterable[view_types.RecordView] = ()) -> OverviewCharts:
     """Return the charts of networks side by side, of the table that `mbench.analysis.record_history.networks` makes."""
+    shown = tuple(items)
     latest, costs = record_history.latest(table), figures_history.COSTS.values()
     fronts = ((cost, record_history.front(latest, cost.column, cost.disturbed)) for cost in costs)
     return OverviewCharts(
+        networks=chart("each-network", "What each network costs", [
+            (cost.name, figures_networks.costs(latest, cost)) for cost in costs
+        ]),
+        twins=chart("twins", "Speed-up over the standard twin", [
+            ("latency", figures_networks.gains(figure_data.of_twins(shown), "predicted by the multiply-adds"))
+        ]),
+        types=chart("types", "Gain of the narrower type", [
+            ("latency", figures_networks.gains(figure_data.of_gains(shown), "expected of the type"))
+        ]),
+        grids=chart("grids", "Width by resolution", [
+            (f"{name}: {cost.name}", drawn) for cost in costs for name, drawn in figures_networks.grids(latest, cost)
+        ]),
         heat_map=chart("heat-map", "Networks and places", [
             (cost.name, figures_history.heat_map(latest, cost)) for cost in costs
         ]),

@@ -27,6 +27,8 @@ from mbench.page import shown_samples, views
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mbench.page.view_types import RecordView, ResultView
+
 SMALL = 0.01
 """Steps below this share of the predicted speed-up are drawn as one."""
 _SHOWN_DIGITS = 4
@@ -60,6 +62,33 @@ def of_typed_layers(pair: type_pairs.TypePair, layers: Iterable[type_pairs.Typed
     kinds = {"block": "string", "predicted": "float64", "achieved": "float64", "fewer": "float64"}
     rows = [(each.name, pair.expected, each.gain, each.fewer) for each in layers if each.wide and each.narrow]
     return _table(kinds, rows)
+
+
+def of_twins(records: Iterable[RecordView]) -> pd.DataFrame:
+    """Return a row for each quiet, timed pair of a network and its standard twin: the columns of `of_gains`."""
+    found = [pair for record in records for pair in record.pairs if not pair.disturbed]
+    return _gains((each.separable, each.standard, each.pair.predicted, each.pair.achieved) for each in found)
+
+
+def of_gains(records: Iterable[RecordView]) -> pd.DataFrame:
+    """Return a row for each quiet, timed network in two types: `label`, `expected`, `achieved`, and its `low`, `high`.
+
+    The limits are the ratios of the outer ends of both intervals; missing where one has none.
+    """
+    found = [pair for record in records for pair in record.types if not pair.disturbed]
+    return _gains((each.narrow, each.wide, each.pair.expected, each.pair.achieved) for each in found)
+
+
+def _gains(found: Iterable[tuple[ResultView, ResultView, float | None, float | None]]) -> pd.DataFrame:
+    rows = []
+    for quick, slow, expected, achieved in found:
+        ends = [view.headline.interval if view.headline else None for view in (quick, slow)]
+        low, high = None, None
+        if ends[0] is not None and ends[1] is not None:
+            low, high = ends[1].low / ends[0].high, ends[1].high / ends[0].low
+        rows.append((quick.label, expected, achieved, low, high))
+    names = ("expected", "achieved", "low", "high")
+    return _table({"label": "string"} | dict.fromkeys(names, "float64"), rows)
 
 
 def of_signals(found: QuantizationOutcome) -> pd.DataFrame:

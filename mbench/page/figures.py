@@ -177,7 +177,7 @@ def energy(parts: pd.DataFrame) -> Drawing | None:
         for label, kind in zip(parts["label"], parts["kind"], strict=True)
     ]
     order = list(dict.fromkeys(bars))
-    figure = drawing.empty("energy of one run", None, height=130 + 60 * len(order))
+    figure = drawing.empty("energy of one run", None, height=140 + 54 * len(order))
     patterns = ("", "/", "x", ".", "-", "+", "")
     for number, name in enumerate(dict.fromkeys(parts["component"])):
         rows = parts[parts["component"] == name]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_LATENCY = "latency_s"
 _DWARFED = 1.5
 """Whiskers beyond this much of the largest median are shortened: one disturbed run would hide all others."""
 
@@ -134,6 +135,7 @@ def grid_curves(latest: pd.DataFrame, cost: CostAxis) -> Drawing | None:
             name=f"{of_family}width {width:g}" + (f", {escape(str(place))}" if places else ""),
             x=rows["resolution"].tolist(),
             y=rows[cost.column].tolist(),
+            error_y=reach(rows) if cost.column == _LATENCY else {},
             hovertext=[f"{escape(row['label'])}<br>{escape(row['place'])}<br>{cost.said(row)}" for row in points],
             hovertemplate=drawing.HOVER,
             text=[disturbances.WORD if cost.unsure(row) else "" for row in points],
@@ -177,6 +179,16 @@ def accuracy(points: pd.DataFrame, cost: CostAxis) -> Drawing | None:
     return figure
 
 
+def reach(rows: pd.DataFrame) -> dict[str, Any]:
+    """Return the interval of latencies over the sessions; of a record without, the 10th to the 90th percentile."""
+    values = [float(value) for value in rows["latency_s"]]
+    ends = []
+    for limit, percentile in (("latency_low_s", "latency_p10_s"), ("latency_high_s", "latency_p90_s")):
+        found = rows[limit].combine_first(rows[percentile]).tolist()
+        ends.append([value if end != end else end for value, end in zip(values, found, strict=True)])
+    return drawing.whiskers(values, ends[0], ends[1], width=4, thickness=1.5)
+
+
 def _networks(
     rows: pd.DataFrame, cost: CostAxis, name: str, marker: dict[str, Any], names: list[str], *, hollow: bool
 ) -> dict[str, Any]:
@@ -190,6 +202,7 @@ def _networks(
         text=names,
         textposition="bottom right",
         cliponaxis=False,
+        error_x=reach(rows) if cost.column == _LATENCY else {},
         marker={**marker, "symbol": symbol, "size": 10},
         hovertext=[
             f"{escape(row['label'])}<br>{escape(row['place'])}<br>{cost.said(row)}<br>"

@@ -239,7 +239,8 @@ def of_time_balance(view: ResultView) -> str | None:
     if balance is None or view.disturbed or abs(balance.unattributed_s) <= _FITS * balance.end_to_end_s:
         return None
     return (
-        f"The layers of {view.label} take {units.seconds(balance.layer_sum_s)} together, but its whole runs take "
+        f"The layers of {view.label} and what lies between them take "
+        f"{units.seconds(balance.layer_sum_s + balance.overhead_s)} together, but its whole runs take "
         f"{units.seconds(balance.end_to_end_s)}. The machine's speed changed between the two measurements, so "
         "figures of layers can be off by as much."
     )

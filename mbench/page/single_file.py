@@ -82,8 +82,16 @@ def style(*more: str) -> Markup:
 
 def download(name: str, kind: str, data: bytes) -> Download:
     """Return data as a link that holds it; `name`: of the file, `kind`: its media type."""
-    packed = base64.b64encode(gzip.compress(data, mtime=0)).decode()
-    return Download(name=name, address=f"data:application/gzip;base64,{packed}", kind=kind)
+    return Download(name=name, address=f"data:application/gzip;base64,{_packed(data)}", kind=kind)
+
+
+def packed(text: str) -> str:
+    """Return a part of a page compressed, as its script unpacks it."""
+    return _packed(text.encode())
+
+
+def _packed(data: bytes) -> str:
+    return base64.b64encode(gzip.compress(data, mtime=0)).decode()
 
 
 @functools.lru_cache(maxsize=_KEPT)

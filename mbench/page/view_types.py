@@ -134,6 +134,29 @@ class ResultView:
     layers: tuple[LayerView, ...]
 
     @property
+    def wrong(self) -> bool:
+        """Whether its output differs from the reference's."""
+        return self.result.numerics is not None and not self.result.numerics.passed
+
+    @property
+    def doubts(self) -> tuple[tuple[str, str], ...]:
+        """What to know before a figure is believed: a word or two, and the whole of it."""
+        found = [("wrong output", "it differs from the reference's")] if self.wrong else []
+        if self.disturbed:
+            found.append((disturbances.WORD, self.disturbed))
+        if self.headline is not None and self.headline.sessions <= 1 and not self.noise:
+            found.append(("one process", "how far processes lie apart is not known"))
+        if self.result.warnings:
+            number = len(self.result.warnings)
+            found.append((f"{number} warning{'' if number == 1 else 's'}", "; ".join(self.result.warnings)))
+        return tuple(found)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether there is such."""
+        return bool(self.doubts)
+
+    @property
     def operation(self) -> str:
         """What its operations are called: `FLOP`, or `OP` on whole numbers."""
         return dtypes.operation(self.result.variant.dtype)
@@ -235,3 +258,26 @@ class RecordView:
     """Networks that were not measured as often as asked, each with how many sessions it has."""
     figures: tuple[tuple[str, Figure], ...]
     """The figures of the target's description, by dotted path."""
+
+    def only(self, item: ResultView) -> RecordView:
+        """Return the view of one network: with the pair that it is the depthwise-separable half of, and its type's."""
+        return dataclasses.replace(
+            self,
+            results=(item,),
+            pairs=tuple(found for found in self.pairs if found.separable is item),
+            types=tuple(found for found in self.types if found.narrow is item),
+        )
+
+    @property
+    def first(self) -> ResultView | None:
+        """The network that is shown first: that of the headline, or the first one."""
+        return self.spoken or next(iter(self.results), None)
+
+    @property
+    def untimed(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Why networks have no latency, and no counts in its place, with their labels."""
+        said: dict[str, list[str]] = {}
+        for item in self.results:
+            if not item.latency and not (self.emulated and item.counts):
+                said.setdefault(item.why("end_to_end.latency_s"), []).append(item.label)
+        return tuple((why, tuple(whose)) for why, whose in said.items())

@@ -50,6 +50,7 @@ NAMED = 4
 UNFOLDED_NETWORKS = 4
 UNFOLDED_WARNINGS = 2
 UNFOLDED_RUNS = 12
+UNFOLDED_ROWS = 20
 """How many of each are shown at once; more are folded."""
 
 
@@ -205,11 +206,23 @@ def _spending(shares: Iterable[LayerShare]) -> Iterator[Spending]:
 
 
 def _warnings(items: Iterable[ResultView]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield each cause once, with the networks' labels; texts that differ only in their numbers have one cause."""
     said: dict[str, list[str]] = {}
+    whose: dict[str, dict[str, None]] = {}
     for item in items:
         for warning in item.result.warnings:
-            said.setdefault(warning, []).append(item.result.variant.name)
-    yield from ((warning, tuple(names)) for warning, names in said.items())
+            cause = disturbances.cause(warning)
+            said.setdefault(cause, []).append(warning)
+            whose.setdefault(cause, {})[item.label] = None
+    yield from ((disturbances.folded(texts)[0], tuple(whose[cause])) for cause, texts in said.items())
+
+
+def by_reason(missing: Iterable[tuple[str, str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return each reason for which fields are missing, with these."""
+    found: dict[str, list[str]] = {}
+    for field, reason in missing:
+        found.setdefault(reason, []).append(field)
+    return tuple((reason, tuple(fields)) for reason, fields in found.items())
 
 
 def _instead(record: Record, results: Iterable[ResultView]) -> Iterator[str]:

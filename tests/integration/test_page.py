@@ -93,8 +93,7 @@ def visit(browser: Any, tmp_path: Path) -> Iterator[Visitor]:
 
 
 ANCHORS = (
-    "run1-pair1-waterfall", "run1-pair1-blocks", "run1-depth1", "run1-depth2", "run1-roofline", "run1-memory",
-    "run1-energy",
+    "run1-pair1-waterfall", "run1-pair1-blocks", "run1-depth1", "run1-roofline1", "run1-memory1", "run1-energy1",
 )  # fmt: skip
 
 
@@ -210,7 +209,8 @@ def test_hostile_names_are_shown_and_do_nothing(visit: Visitor, tmp_path: Path) 
 
 def test_both_types_draw_their_waterfall_first(visit: Visitor) -> None:
     page = visit(quantized.both(), offline=True)
-    assert page.tab.evaluate("document.querySelector('.plot').id") == "run1-types1-waterfall"
+    seen = "[...document.querySelectorAll('.plot')].find((plot) => plot.getClientRects().length).id"
+    assert page.tab.evaluate(seen) == "run1-types1-waterfall"
     for anchor in ("run1-types1-waterfall", "run1-types1-layers", "run1-signals2"):
         assert plot(page, anchor).locator("svg.main-svg").count() >= 1, anchor
 
@@ -243,7 +243,9 @@ def test_an_emulated_run_draws_instructions(visit: Visitor, scheme: str) -> None
 def test_a_phone_does_not_scroll_sideways(visit: Visitor, record: Record) -> None:
     page = visit(record, viewport={"width": 360, "height": 740})
     assert page.tab.evaluate("document.documentElement.scrollWidth") <= 360
-    assert page.tab.evaluate("document.querySelector('table.layers').scrollWidth") > 360  # it scrolls in its own frame
+    assert (
+        page.tab.evaluate("document.querySelector('.panel.current table.layers').scrollWidth") > 360
+    )  # it scrolls in its own frame
 
 
 @pytest.mark.parametrize("scripts", [True, False])
@@ -251,6 +253,8 @@ def test_a_drawn_network_scrolls_in_its_own_frame_and_leads_to_its_layers(visit:
     page = visit(
         factory.record(("mobilenet_v2_1.0_224",)), viewport={"width": 360, "height": 740}, java_script_enabled=scripts
     )
+    if scripts:
+        page.tab.locator(".panel.current .tabs button", has_text="Block by block").click()
     drawn = page.tab.locator("svg.network")
     assert drawn.evaluate("drawn => drawn.parentElement.scrollWidth") > 360
     assert page.tab.evaluate("document.documentElement.scrollWidth") <= 360
@@ -306,7 +310,7 @@ def test_boxes_of_sessions_can_be_seen(visit: Visitor, scheme: str) -> None:
 def test_the_word_disturbed_leads_to_what_disturbed_it(visit: Visitor) -> None:
     page = visit(factory.in_sessions(factory.record(), disturbed=range(5)), java_script_enabled=False)
     assert page.tab.locator("h1").inner_text().count("disturbed") == 2
-    page.tab.locator("#run1-latency a.disturbed").first.click()
+    page.tab.locator(".panel-name a.disturbed").first.click()
     assert page.tab.url.endswith("#run1-disturbed")
     banner = page.tab.locator("#run1-disturbed")
     assert factory.BUSY in banner.inner_text()
@@ -318,9 +322,9 @@ def test_a_disturbed_page_draws_what_is_no_time(visit: Visitor) -> None:
     page = visit(factory.in_sessions(factory.record(), disturbed=range(5)))
     assert page.errors == []
     assert plot(page, "run1-depth1").locator(".ytitle").text_content() == "median latency, disturbed"
-    for anchor in ("run1-memory", "run1-energy"):
+    for anchor in ("run1-memory1", "run1-energy1"):
         assert plot(page, anchor).locator(".point path").count() > 0, anchor
-    assert page.tab.locator("#run1-roofline, #run1-pair1-waterfall, #run1-pair1-blocks").count() == 0
+    assert page.tab.locator("#run1-roofline1, #run1-pair1-waterfall, #run1-pair1-blocks").count() == 0
 
 
 def test_one_of_a_pair_disturbed_keeps_the_others_place_under_the_roofline(visit: Visitor) -> None:
@@ -368,9 +372,11 @@ def test_without_latency_there_is_no_empty_figure(visit: Visitor) -> None:
     assert "No figure" in page.tab.locator("figure").first.inner_text()
     assert (
         f"No figure of latency: {factory.NO_LATENCY}"
-        in page.tab.locator("#run1-layers figure:has(.plot)").first.inner_text()
+        in page.tab.locator("[id$='section=layers'] figure:has(.plot)").first.inner_text()
     )
-    for anchor in page.tab.locator(".plot:not(.small)").evaluate_all("plots => plots.map(plot => plot.id)"):
+    for anchor in page.tab.locator(".panel.current .plot:not(.small)").evaluate_all(
+        "plots => plots.map(plot => plot.id)"
+    ):
         assert plot(page, anchor).locator(".point path").count() > 0, anchor
     assert plot(page, "run1-depth1").locator(".ytitle").text_content() == "multiply-adds"
     head = page.tab.locator("table.layers").first.locator("thead th", has_text="multiply-adds")
@@ -390,7 +396,7 @@ def test_require_fails_where_everything_is_required(monkeypatch: pytest.MonkeyPa
 
 def test_filters_rows_and_says_how_many(visit: Visitor) -> None:
     page = visit(factory.record())
-    box = page.tab.locator(".table-box").first
+    box = page.tab.locator(".panel.current .table-box").first
     box.locator(".filter").fill("depthwise block1")
     shown = box.locator("tbody tr:visible > :nth-child(2)").all_text_contents()
     assert shown == ["block1.dw", "block10.dw", "block11.dw", "block12.dw", "block13.dw"]
@@ -454,7 +460,7 @@ def test_raw_data_comes_out_of_the_page(visit: Visitor) -> None:
     assert download.value.suggested_filename == f"{record.run_id}.json"
     assert Path(download.value.path()).read_bytes() == record_files.encode(record)
     with page.tab.expect_download() as download:
-        page.tab.locator("a.download[data-kind='text/csv']").first.click()
+        page.tab.locator("footer a.download[data-kind='text/csv']").click()
     lines = Path(download.value.path()).read_text().splitlines()
     assert len(lines) == 1 + 2 + sum(len(result.layers) for result in record.results)
     assert lines[0].startswith("run_id,created_at_utc")
@@ -487,6 +493,7 @@ def test_nothing_serious_for_those_who_see_or_move_otherwise(
     page = visit(report.render(records), color_scheme=scheme)
     page.tab.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
     page.tab.evaluate("location.hash = document.querySelector('table.layers tbody th a').hash")
+    page.tab.evaluate("document.querySelectorAll('.panel, .run, .tab').forEach(part => part.classList.add('current'))")
     page.tab.locator(".layer-view:visible").wait_for(timeout=60_000)
     assert findings(page, *rules) == []
 
@@ -512,3 +519,139 @@ def test_a_shared_copy_of_plotly_beside_the_page(browser: Any, tmp_path: Path) -
     assert [Path(url).name for url in page.outside(file)] == [single_file.plotly_file()]
     assert plot(page, "run1-depth1").locator(".point path").count() == 29
     page.context.close()
+
+
+# ------------------------------------------------------------------------------------------------- one of many networks
+GRID = tuple(f"mobilenet_v1_{width}_{side}" for width in ("0.25", "0.5") for side in (128, 160))
+FRAME = "() => [document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
+
+
+def many() -> Record:
+    """Return a grid of networks in sessions, one of them disturbed."""
+    return factory.in_sessions(factory.record(GRID, repeat=20, layer_repeat=3), disturbed=range(5), only=GRID[1:2])
+
+
+def test_a_selector_shows_another_network_at_the_same_section(visit: Visitor) -> None:
+    page = visit(many())
+    panels = page.tab.locator(".panel:visible")
+    assert panels.evaluate_all("found => found.map(panel => panel.dataset.name)") == [GRID[0]]
+    page.tab.locator("#places a", has_text="Roofline").click()
+    assert page.tab.url.endswith(f"#network={GRID[0]}&section=roofline")
+    page.tab.locator(".choose[data-key=network]").select_option("MobileNetV1 0.5 160")
+    assert panels.evaluate_all("found => found.map(panel => panel.dataset.name)") == [GRID[3]]
+    assert page.tab.url.endswith(f"#network={GRID[3]}&section=roofline")
+    top = page.tab.locator(f"[id='network={GRID[3]}&section=roofline']").evaluate(
+        "part => part.getBoundingClientRect().top"
+    )
+    assert 0 <= top < 300
+    page.tab.locator(".turn button").first.click()
+    assert panels.evaluate_all("found => found.map(panel => panel.dataset.name)") == [GRID[2]]
+    assert page.errors == []
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_an_address_leads_to_a_section_of_any_network(visit: Visitor, scripts: bool) -> None:
+    page = visit(many(), java_script_enabled=scripts)
+    page.tab.goto(f"{page.tab.url}#network={GRID[2]}&section=memory")
+    place = page.tab.locator(f"[id='network={GRID[2]}&section=memory']")
+    place.wait_for(state="visible")
+    assert place.locator("h2").inner_text() == "Memory"
+    assert page.tab.locator(".panel:visible").count() == (1 if scripts else len(GRID))
+
+
+def test_the_contents_name_every_section_and_lead_to_it(visit: Visitor) -> None:
+    page = visit(many())
+    heads = page.tab.locator("section[id]:not(.panel):not(.layer-view):visible:has(> h2)")
+    ids = set(heads.evaluate_all("found => found.map(part => part.id)"))
+    links = page.tab.locator("#places a:visible").evaluate_all(
+        "found => found.map(a => decodeURIComponent(a.hash.slice(1)))"
+    )
+    assert len(ids) > 8
+    assert ids | {"content"} == set(links)
+
+
+def test_a_row_of_the_table_leads_to_its_network_and_carries_its_doubts(visit: Visitor) -> None:
+    page = visit(many())
+    row = page.tab.locator("#overview tbody tr", has_text="MobileNetV1 0.25 160")
+    assert row.locator(".doubt", has_text="disturbed").get_attribute("title") == factory.BUSY
+    assert page.tab.locator("#overview .doubt").count() == 1
+    row.locator("th a").click()
+    assert page.tab.locator(".panel:visible").get_attribute("data-name") == GRID[1]
+    page.tab.locator("#overview .filter").fill("0.5 ")
+    assert page.tab.locator("#overview tbody tr:visible").count() == 2
+
+
+def test_runs_and_targets_are_chosen_beside_the_network(visit: Visitor) -> None:
+    first = factory.record(GRID[:2], run_id="a", repeat=20, layer_repeat=3)
+    other = msgspec.structs.replace(factory.emulated(GRID[1:3]), run_id="b")
+    page = visit(report.render([first, other]))
+    shown = page.tab.locator(".panel:visible")
+    place = page.tab.locator(".choose[data-key=place]")
+    assert place.locator("option").count() == 2
+    place.select_option(index=1)
+    assert shown.get_attribute("data-run") == "b"
+    page.tab.locator(".choose[data-key=network]").select_option("MobileNetV1 0.25 128")
+    assert (shown.get_attribute("data-run"), shown.get_attribute("data-name")) == ("a", GRID[0])
+    assert place.input_value() == shown.get_attribute("data-place")
+
+
+@pytest.mark.parametrize(("width", "height", "most"), [(1280, 900, 6_000), (390, 844, 12_000)])
+def test_sixteen_networks_fit_a_page_and_nothing_is_cut(visit: Visitor, width: int, height: int, most: int) -> None:
+    grid = tuple(f"mobilenet_v1_{each}_{side}" for each in (0.25, 0.5, 0.75, "1.0") for side in (128, 160, 192, 224))
+    record = factory.in_sessions(factory.record(grid, repeat=20, layer_repeat=3))
+    page = visit(record, viewport={"width": width, "height": height})
+    wide, high = page.tab.evaluate(FRAME)
+    assert wide <= width
+    assert high <= most
+    bar = page.tab.locator("#contents")
+    assert bar.evaluate("bar => bar.scrollWidth <= bar.clientWidth + 1")
+    page.tab.evaluate("scrollTo(0, 3000)")
+    assert bar.evaluate("bar => bar.getBoundingClientRect().top") == 0
+    if width < 600:
+        assert bar.evaluate("bar => bar.getBoundingClientRect().height") < 60
+        page.tab.locator(".unfold").click()
+        assert page.tab.locator("#places a", has_text="Energy").is_visible()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_names_of_points_do_not_lie_over_each_other(visit: Visitor, width: int) -> None:
+    grid = tuple(f"mobilenet_v1_{each}_{side}" for each in (0.25, 0.5, 0.75, "1.0") for side in (128, 160, 192, 224))
+    page = visit(factory.record(grid, repeat=10, layer_repeat=2), viewport={"width": width, "height": 844})
+    plot(page, "accuracy")
+    page.tab.wait_for_timeout(200)
+    over = page.tab.evaluate(
+        r"""() => {
+          const texts = [...document.querySelectorAll("#accuracy .textpoint text")]
+            .filter((text) => getComputedStyle(text).visibility === "visible")
+            .map((text) => text.getBoundingClientRect());
+          const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+          return [texts.length, texts.filter((a, at) => texts.slice(at + 1).some((b) => meet(a, b))).length];
+        }"""
+    )
+    assert over[0] > 3
+    assert over[1] == 0
+
+
+def test_a_scale_is_logarithmic_where_that_is_asked_for(visit: Visitor) -> None:
+    page = visit(many())
+    depth = plot(page, "run1-depth1")
+    kind = "plot => plot._fullLayout.yaxis.type"
+    assert depth.evaluate(kind) == "linear"
+    page.tab.locator(".log[data-plot=run1-depth1]").click()
+    assert depth.evaluate(kind) == "log"
+    assert page.errors == []
+
+
+def test_a_packed_network_is_shown_like_any_other(visit: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "PLAIN_LAYERS", 1)
+    page = visit(report.render([factory.record()]))
+    other = page.tab.locator(f".panel[data-name='{factory.PAIR[1]}']")
+    assert other.locator("table").count() == 0
+    page.tab.evaluate(f"location.hash = '#layer={factory.PAIR[1]}/block3.conv'")
+    page.tab.locator(".layer-view:visible h4", has_text="block3.conv").wait_for(timeout=60_000)
+    assert page.tab.locator(".panel:visible").get_attribute("data-name") == factory.PAIR[1]
+    head = other.locator("table.layers thead th", has_text="multiply-adds").first
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert plot(page, "run1-depth2").locator(".point path").count() == len(factory.record().results[1].layers)
+    assert page.errors == []

@@ -55,7 +55,7 @@ def test_plotly_knows_every_key_and_takes_every_value(record: Record) -> None:
 
 def test_without_latency_charts_say_why() -> None:
     found = of(factory.record(latency=False))
-    for chart in (found.roofline, *found.samples, *(pair.blocks for pair in found.pairs)):
+    for chart in (*found.rooflines, *found.samples, *(pair.blocks for pair in found.pairs)):
         assert (chart.options, chart.reason) == ((), factory.NO_LATENCY)
     assert {chart.lacks for chart in found.depths} == {"latency"}
     assert {chart.lacks for chart in of(factory.emulated()).depths} == {""}
@@ -81,9 +81,9 @@ def test_what_follows_from_a_disturbed_latency_is_not_drawn() -> None:
     why = f"disturbed: {factory.BUSY}"
     for chart in (pair.blocks, pair.waterfall):
         assert (chart.options, chart.reason) == ((), why)
-    assert list(found.roofline_of) == [factory.PAIR[0]]
-    assert [option.label for option in found.roofline.options] == ["MobileNetV1 1.0 224"]
-    assert (found.roofline.lacks, found.roofline.reason) == ("MobileNetV1 1.0 224, standard convolutions", why)
+    quiet, disturbed = found.rooflines
+    assert [option.label for option in quiet.options] == ["MobileNetV1 1.0 224"]
+    assert (disturbed.options, disturbed.reason) == ((), why)
 
 
 def test_what_is_drawn_of_a_disturbed_network_says_so() -> None:
@@ -98,5 +98,4 @@ def test_what_is_drawn_of_a_disturbed_network_says_so() -> None:
 
 def test_where_all_are_disturbed_there_is_no_roofline() -> None:
     found = of(factory.in_sessions(factory.record(), disturbed=range(5)))
-    assert (found.roofline.options, found.roofline.reason) == ((), f"disturbed: {factory.BUSY}")
-    assert found.roofline_of == {}
+    assert {(chart.options, chart.reason) for chart in found.rooflines} == {((), f"disturbed: {factory.BUSY}")}

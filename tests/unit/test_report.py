@@ -69,6 +69,7 @@ class Page(HTMLParser):
         return " ".join("".join(self._texts).split()).replace("\u2011", "-")
 
 
+LABELS = ("MobileNetV1 1.0 224", "MobileNetV1 1.0 224, standard convolutions")
 ONLY_FAILED = factory.record((), failed=("mobilenet_v1_0.5_128",))
 
 
@@ -148,7 +149,7 @@ def test_figures_are_data_of_the_record(full: Page) -> None:
     charts = {name.rpartition("-data")[0] for name in full.data}
     assert charts == {
         "run1-pair1-waterfall", "run1-pair1-blocks", "run1-depth1", "run1-depth2", "run1-samples1", "run1-samples2",
-        "run1-roofline", "run1-memory", "run1-energy",
+        "run1-roofline1", "run1-roofline2", "run1-memory1", "run1-memory2", "run1-energy1", "run1-energy2",
     }  # fmt: skip
     depth = json.loads(full.data["run1-depth1-data1"])
     assert sum(len(trace["x"]) for trace in depth["data"]) == 29
@@ -179,8 +180,13 @@ def test_size_of_two_networks() -> None:
 def test_size_of_a_hundred_records() -> None:
     record = factory.record()
     dates = [f"2025-{number // 28 + 1:02}-{number % 28 + 1:02}T12:00:00Z" for number in range(100)]
-    many = [msgspec.structs.replace(record, run_id=date, created_at_utc=date) for date in dates]
-    assert len(report.render(many).encode()) < 12_000_000
+    many = [
+        msgspec.structs.replace(factory.again(record, date, 1 + number / 1000), created_at_utc=date)
+        for number, date in enumerate(dates)
+    ]
+    html = report.render(many)
+    assert len(html.encode()) < 12_000_000
+    assert "Left out" not in html
 
 
 def test_without_latency_the_rest_is_shown() -> None:
@@ -188,10 +194,10 @@ def test_without_latency_the_rest_is_shown() -> None:
     assert "latency not measured; 8.6 times fewer multiply-adds" in found.text
     assert f"No figure: {factory.NO_LATENCY}" in found.text
     assert f"No figure of latency: {factory.NO_LATENCY}" in found.text
-    assert f"No latency for mobilenet_v1_1.0_224: {factory.NO_LATENCY}" in found.text
+    assert f"No latency for {'; '.join(LABELS)}: {factory.NO_LATENCY}" in found.text
     assert "8.56x" in found.text
     assert {name.rpartition("-data")[0] for name in found.data} == {
-        "run1-depth1", "run1-depth2", "run1-memory", "run1-energy",
+        "run1-depth1", "run1-depth2", "run1-memory1", "run1-memory2", "run1-energy1", "run1-energy2",
     }  # fmt: skip
     assert not any("latency" in data for data in found.data.values())
     assert not re.search(r"(?<![\d.])0(\.0+)? [mµn]?s\b", found.text)
@@ -371,7 +377,7 @@ def test_an_emulated_run_that_went_wrong_is_not_counted() -> None:
     )
     assert "emulated: not counted; 569 M multiply-adds" in found.text
     assert f"No figure of instructions: {reason}." in found.text
-    assert f"No latency for mobilenet_v1_1.0_224: {reason}." in found.text
+    assert f"No latency for {LABELS[0]}: {reason}." in found.text
     assert seconds_in(found.text) == {units.seconds(12.0)}
 
 
@@ -450,7 +456,7 @@ def test_a_wrong_output_is_loud(full: Page) -> None:
     numerics = record.results[0].numerics
     assert numerics is not None
     wrong = msgspec.structs.replace(numerics, passed=False, max_rel_error=0.5)
-    assert "Wrong output: mobilenet_v1_1.0_224 differs from torch" in page(with_result(record, numerics=wrong)).text
+    assert f"Wrong output: {LABELS[0]} differs from torch" in page(with_result(record, numerics=wrong)).text
     assert "Wrong output" not in full.text
 
 
@@ -507,6 +513,40 @@ def test_too_many_records_are_in_brief(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "block3.pw" in found.text
     assert "Roofline" not in found.text
     assert sum(address.startswith("data:application/gzip") for address in found.addresses) == 3
+
+
+def test_of_many_networks_all_but_one_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = factory.record()
+    whole = report.render([record])
+    monkeypatch.setattr(report, "PLAIN_LAYERS", 1)
+    html = report.render([record])
+    assert whole.count("<h2>Roofline</h2>") == 2
+    assert html.count("<h2>Roofline</h2>") == 1
+    [packed] = re.findall(r'data-packed="([^"]+)"', html)
+    inside = gzip.decompress(base64.b64decode(packed)).decode()
+    assert "<h2>Roofline</h2>" in inside
+    assert "layer=mobilenet_v1_1.0_224_standard/block3.conv" in inside
+
+
+def test_warnings_that_differ_in_a_number_are_one_with_its_range() -> None:
+    record = factory.record()
+    first, second = record.results
+    texts = ("the clock fell by 3.5 % in block1.dw", "the clock fell by 7.0 % in block1.dw")
+    results = [
+        msgspec.structs.replace(each, warnings=(text,)) for each, text in zip((first, second), texts, strict=True)
+    ]
+    found = page(msgspec.structs.replace(record, results=tuple(results)))
+    assert "1 warning about these measurements" in found.text
+    assert f"the clock fell by 3.5 to 7.0 % in block1.dw ({'; '.join(LABELS)})" in found.text
+    other = msgspec.structs.replace(second, warnings=("the clock fell by 7.0 % in block2.dw",))
+    assert "2 warnings about these" in page(msgspec.structs.replace(record, results=(results[0], other))).text
+
+
+def test_networks_without_their_twin_are_named_once() -> None:
+    grid = tuple(f"mobilenet_v1_{width}_128" for width in ("0.25", "0.5", "0.75", "1.0"))
+    found = page(factory.record(grid, repeat=10, layer_repeat=2))
+    assert found.text.count("without their standard twins") == 1
+    assert "4 networks are here without their standard twins" in found.text
 
 
 def test_what_was_recorded_can_be_had_back(full: Page) -> None:
@@ -635,15 +675,17 @@ def parsed(record: records.Record) -> Any:
 
 
 def tables(record: records.Record) -> dict[str, dict[str, list[str]]]:
-    """Return the cells of each table of a page by what the table and the column are called."""
-    found = {}
+    """Return the cells of each table of a page by the names of both; networks after each other."""
+    found: dict[str, dict[str, list[str]]] = {}
     document = parsed(record)
     for region in document.xpath("//div[@role='region'][.//table]"):
         heads, *rows = [
             [" ".join(cell.text_content().split()) for cell in row.xpath("./th|./td")] for row in region.xpath(".//tr")
         ]
         whole = [row for row in rows if len(row) == len(heads)]
-        found[region.get("aria-label")] = {head: [row[at] for row in whole] for at, head in enumerate(heads)}
+        table: dict[str, list[str]] = found.setdefault(region.get("aria-label"), {})
+        for at, head in enumerate(heads):
+            table.setdefault(head, []).extend(row[at] for row in whole)
     return found
 
 
@@ -772,7 +814,7 @@ def test_only_the_disturbed_half_of_a_pair_loses_its_roofline() -> None:
         for plot in document.xpath("//div[@data-layer]")
         if "roofline" in plot.get("data-figure")
     }
-    assert shown == {"run1-roofline-data1"}
+    assert shown == {"run1-roofline1-data1"}
     layer = document.xpath("//section[starts-with(@id, 'layer=mobilenet_v1_1.0_224_standard/')]")[0]
     assert "disturbed at" in " ".join(layer.text_content().split())
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import record_factory as factory
 
-from mbench.analysis import headline, repeat
+from mbench.analysis import headline, labels, repeat
 from mbench.core import record_files
 from mbench.page import views
 
@@ -54,7 +54,7 @@ def test_a_warning_of_two_networks_is_said_once() -> None:
     record = factory.record()
     results = tuple(msgspec.structs.replace(result, warnings=("hot",)) for result in record.results)
     view = views.of_record(msgspec.structs.replace(record, results=results))
-    assert view.warnings == (("hot", tuple(result.variant.name for result in results)),)
+    assert view.warnings == (("hot", tuple(labels.variant(result.variant) for result in results)),)
 
 
 def test_a_networks_latency_is_its_headline_and_has_its_sessions() -> None:

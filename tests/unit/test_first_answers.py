@@ -1,0 +1,118 @@
+"""The first screen of a page: where the time goes, whether to trust it, what to try next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+import quantized_records as quantized
+import record_factory as factory
+
+from mbench.core.records import Record
+from mbench.page import first_answers, views
+
+GRID = ("mobilenet_v1_0.25_128", "mobilenet_v1_0.5_128", "mobilenet_v1_0.75_128")
+
+
+def small(names: Sequence[str], run_id: str = "a") -> Record:
+    """Return a record of networks with few samples."""
+    return factory.record(names, run_id=run_id, repeat=20, layer_repeat=3)
+
+
+def answers(*records: Record) -> dict[str, str]:
+    """Return what is said to each question, with its steps."""
+    found = first_answers.of_records([views.of_record(record) for record in records])
+    return {
+        each.question: " ".join([*each.sentences, *(f"{step.words}: {step.command}" for step in each.steps)]).replace(
+            "\u00a0", " "
+        )
+        for each in found
+    }
+
+
+def test_one_network_says_where_its_time_goes_and_what_it_lacks() -> None:
+    found = answers(factory.in_sessions(small(GRID[:1])))
+    assert list(found) == ["Where does the time go?", "Can I trust it?", "What should I try next?"]
+    assert "of the layers\u2019 time is in 13" in found["Where does the time go?"]
+    assert found["Can I trust it?"].startswith("The output is right. A slow-down shows from +")
+    steps = found["What should I try next?"]
+    assert f"mbench run {GRID[0]} --target host --dtype float32,int8" in steps
+    assert f"mbench run {GRID[0]} {GRID[0]}_standard" in steps
+
+
+def test_of_several_the_shares_are_a_range_without_the_standard_twins() -> None:
+    found = answers(small((*GRID, f"{GRID[0]}_standard")))["Where does the time go?"]
+    assert found.startswith("Mostly to pointwise (1x1) layers: ")
+    assert "standard convolution" not in found
+
+
+def test_disturbed_times_are_not_to_be_relied_on_and_are_measured_again() -> None:
+    record = factory.in_sessions(small(GRID), disturbed=range(5), only=GRID[:1])
+    found = answers(record)
+    assert "Do not rely on times of 1 of 3: other work disturbed them." in found["Can I trust it?"]
+    assert found["What should I try next?"].startswith(f"Measure again on a quiet machine: mbench run {GRID[0]} ")
+    assert "rely" not in answers(factory.in_sessions(small(GRID)))["Can I trust it?"]
+
+
+def test_a_wrong_output_comes_first() -> None:
+    record = small(GRID[:1])
+    numerics = record.results[0].numerics
+    assert numerics is not None
+    wrong = msgspec.structs.replace(numerics, passed=False)
+    results = (msgspec.structs.replace(record.results[0], numerics=wrong),)
+    said = answers(msgspec.structs.replace(record, results=results))["Can I trust it?"]
+    assert said.startswith("No: the output of the network is wrong.")
+
+
+def test_one_session_says_what_is_not_known() -> None:
+    found = answers(factory.in_sessions(small(GRID[:1]), count=1))
+    assert "how far processes lie apart is not known" in found["Can I trust it?"]
+    assert "leave out --quick" in found["What should I try next?"]
+
+
+def test_warnings_are_counted() -> None:
+    record = small(GRID[:2])
+    first = msgspec.structs.replace(record.results[0], warnings=("hot",))
+    said = answers(msgspec.structs.replace(record, results=(first, record.results[1])))["Can I trust it?"]
+    assert "There are warnings about 1 of 2." in said
+
+
+def test_counts_are_exact_and_go_to_instructions() -> None:
+    found = answers(factory.emulated(GRID[:1]))
+    assert "Where do the instructions go?" in found
+    assert "Counts are exact" in found["Can I trust it?"]
+
+
+def test_two_runs_of_a_network_are_judged_by_the_gate() -> None:
+    first = small(GRID[:1], "a")
+    steps = answers(first, factory.again(first, "b"))["What should I try next?"]
+    assert steps.startswith("Judge whether it became slower: mbench gate a.json b.json")
+    other = small(GRID[1:2], "b")
+    assert "gate" not in answers(first, other)["What should I try next?"]
+
+
+def test_both_types_are_not_asked_for_again() -> None:
+    assert "int8 gives" not in answers(quantized.both()).get("What should I try next?", "")
+
+
+@pytest.mark.parametrize("record", [factory.record(()), factory.record((), failed=GRID[:1])])
+def test_without_results_there_are_no_answers(record: Record) -> None:
+    assert answers(record) == {}
+
+
+def test_a_layer_far_from_its_roofline_is_worth_a_search() -> None:
+    record = factory.in_sessions(small(GRID[:1]))
+
+    def reaching(share: float) -> Record:
+        [result] = record.results
+        layers = tuple(
+            msgspec.structs.replace(
+                layer, roofline=layer.roofline and msgspec.structs.replace(layer.roofline, fraction_of_bound=share)
+            )
+            for layer in result.layers
+        )
+        return msgspec.structs.replace(record, results=(msgspec.structs.replace(result, layers=layers),))
+
+    assert "reaches 20 % of what" in answers(reaching(0.2))["What should I try next?"]
+    assert "mbench tune" not in answers(reaching(0.95))["What should I try next?"]
