@@ -13,6 +13,7 @@ from mbench.core.field_types import Moment, Name, PositiveInt, Samples, Strict, 
 from mbench.core.machine_types import Calibration, Host
 
 MOST_DEVICES = 1000
+MOST_SET_ASIDE = 100
 
 
 class SetAside(Strict, frozen=True, kw_only=True):
@@ -38,7 +39,7 @@ class FarmDevice(Strict, frozen=True, kw_only=True):
     reference_s: Samples = ()
     """What the reference network took there, session by session, in order: medians. The first ones, as many as
     `Farm.reference_sessions`, are the device's own first figures; those after them were taken at intervals."""
-    set_aside: Annotated[tuple[SetAside, ...], Meta(max_length=10)] = ()
+    set_aside: Annotated[tuple[SetAside, ...], Meta(max_length=MOST_SET_ASIDE)] = ()
     missing: TextTable = {}
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,15 +14,14 @@ import msgspec
 from msgspec import Meta
 
 from mbench.core import toml_files
-from mbench.core.errors import UsageError, did_you_mean
+from mbench.core.errors import TargetError, UsageError
 from mbench.core.farm_records import MOST_DEVICES
 from mbench.core.field_types import Name, Patience
 from mbench.core.toml_files import Source
 from mbench.devices.address import Address
 from mbench.devices.registry import NamedDevice, Place
+from mbench.hardware import target_file, targets
 
-SUFFIX = ".toml"
-"""By which `--device` knows a farm file."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _HINT = "see docs/farm.md"
 _Words = Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(min_length=1, max_length=100)]
@@ -91,31 +90,47 @@ class FarmFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Whether the peaks of each device are measured, for the roofline."""
 
 
-def read(path: Path, known_targets: tuple[str, ...]) -> FarmFile:
+def read(path: Path, target_dirs: Iterable[Path] = ()) -> FarmFile:
     """Return what a farm file says.
 
     Args:
         path: the file.
-        known_targets: names of the targets that there are.
+        target_dirs: more folders of target folders.
 
     Raises:
         UsageError: it cannot be read, or breaks the format; names an unknown target; two devices have one address.
     """
     source = Source(path, UsageError, _HINT)
     found = toml_files.read(source, FarmFile)
-    for wrong in _wrong(found, known_targets):
+    dirs = tuple(target_dirs)
+    named = {name: _canonical(name, dirs, source) for entry in found.devices.values() for name in entry.targets}
+    for wrong in _wrong(found):
         raise source.refuse(wrong)
-    return found
+    devices = {
+        name: msgspec.structs.replace(entry, targets=tuple(named[each] for each in entry.targets))
+        for name, entry in found.devices.items()
+    }
+    return msgspec.structs.replace(found, devices=devices)
 
 
-def _wrong(found: FarmFile, known_targets: tuple[str, ...]) -> Iterator[str]:
+def _canonical(name: str, dirs: tuple[Path, ...], source: Source) -> str:
+    """Return the name of a target that may be given by an alias."""
+    if name in target_file.DETECTED:
+        return name
+    try:
+        return targets.load(name, extra_dirs=dirs).name
+    except TargetError as error:
+        raise source.refuse(str(error)) from error
+
+
+def _wrong(found: FarmFile) -> Iterator[str]:
     """Yield what is wrong with a file whose types are right."""
     taken: dict[str, str] = {}
     places: dict[str, str] = {}
     for name, entry in found.devices.items():
         where = f"devices.{name}"
         if not _NAME.fullmatch(name):
-            yield f"device name {toml_files.shown(name)}: expected up to 63 letters, digits and - _ . with a letter first"
+            yield f"device name {toml_files.shown(name)}: expected up to 63 letters, digits, - _ and ."
         try:
             address = str(entry.address)
         except UsageError as error:
@@ -131,10 +146,6 @@ def _wrong(found: FarmFile, known_targets: tuple[str, ...]) -> Iterator[str]:
             yield f"{where}.place: got {entry.place!r} without a table [labgrid], which says where the coordinator is"
         if entry.place is not None and (other := places.setdefault(entry.place, name)) != name:
             yield f"{where}.place: is the place of '{other}', too; each device has one of its own"
-        for target in entry.targets:
-            if target not in known_targets:
-                near = did_you_mean(target, known_targets) or "; see 'mbench targets'"
-                yield f"{where}.targets: target {target!r} is not known{near}"
 
 
 def fitting(found: FarmFile, target: str, path: Path) -> dict[str, FarmEntry]:

@@ -10,6 +10,11 @@ import threading
 from collections.abc import Callable, Iterable
 
 from mbench.core.artifact import Artifact
+from mbench.core.errors import shortened
+
+MEASURING = "measuring"
+_LONGEST = 500
+"""Characters of a reason."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -23,7 +28,7 @@ class FarmTask:
     """Devices that are right and could not measure it."""
     reason: str = ""
     """Why the last try came to nothing."""
-    stage: str = "measuring"
+    stage: str = MEASURING
     """What it was doing then."""
     detail: str = ""
     measured: bool = False
@@ -58,6 +63,7 @@ class FarmTasks:
         self._most_tries, self._lost = most_tries, lost
         self._changed = threading.Condition()
         self._stopped = False
+        self._left: dict[str, str] = {}
 
     @property
     def over(self) -> bool:
@@ -66,9 +72,7 @@ class FarmTasks:
             return self._over()
 
     def take(self, device: str) -> FarmTask | None:
-        """Wait for a task that a device may have. None: there is none now, and its own results wait for a check, or
-        all is over.
-        """
+        """Wait for a task that a device may have; None: its own results wait for a check first, or all is over."""
         with self._changed:
             while not self._over():
                 task = next((each for each in self._pending if device not in each.not_on), None)
@@ -120,11 +124,24 @@ class FarmTasks:
                 task.not_on.add(device)
             self._again(task, reason)
 
-    def leave(self, device: str) -> None:
-        """Count no more on a device."""
+    def put_back(self, task: FarmTask) -> None:
+        """Hand out a task again that was not begun."""
+        with self._changed:
+            self._running.discard(task)
+            self._pending.insert(0, task)
+            self._changed.notify_all()
+
+    def leave(self, device: str, reason: str) -> None:
+        """Count no more on a device.
+
+        Args:
+            device: that is of no use any more.
+            reason: why, for tasks that nobody is left for.
+        """
         with self._changed:
             self._devices.discard(device)
             self._doubtful[device].clear()
+            self._left[device] = reason
             for task in [each for each in self._pending if self._hopeless(each)]:
                 self._settle(task)
             self._changed.notify_all()
@@ -153,6 +170,9 @@ class FarmTasks:
 
     def _settle(self, task: FarmTask) -> None:
         self._pending.remove(task)
+        if not task.reason:
+            why = "; ".join(f"{name}: {reason}" for name, reason in self._left.items())
+            task.reason = shortened(f"no device of the farm is left: {why}", _LONGEST)
         self._lost(task)
 
     def _over(self) -> bool:

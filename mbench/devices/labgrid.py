@@ -79,7 +79,9 @@ class LabgridPlace:
         said = self._call("reserve", "--shell", f"name={self.name}")
         found = _TOKEN.search(said)
         if found is None:
-            raise MeasureError(f"{CLIENT} reserve answered {plain(said)!r}, expected a token; is it labgrid 24 or newer?")
+            raise MeasureError(
+                f"{CLIENT} reserve answered {plain(said)!r}, expected a token; is it labgrid 24 or newer?"
+            )
         self._token = found[1]
         waiting(f"waiting for the place {self.name} of labgrid")
         self._call("wait", self._token, within_s=patience_s, late=f"somebody kept it for {patience_s:g} s")

@@ -1,0 +1,83 @@
+"""Several boards behind one key of a TVM tracker: which of them the tracker gives cannot be chosen.
+
+A ticket admits one client to one board, once. The office asks the tracker for tickets, and hands each to whoever waits
+for that board. One that nobody wants expires: the board registers again after some seconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable
+
+from mbench.core.errors import MeasureError
+from mbench.core.progress import Note
+from mbench.devices import tracker
+from mbench.devices.address import Address, host_and_port
+
+_WAIT_S = 1.0
+_OLDEST_S = 3.0
+"""Of a ticket that lay here: a board looks every second whether its offer was taken, and makes a new one after five."""
+
+Ask = Callable[..., tuple[str, int, str]]
+
+
+class TicketOffice:
+    """Gets tickets for the boards of one key."""
+
+    def __init__(
+        self, address: Address, *, ask: Ask = tracker.request, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Ask nobody yet.
+
+        Args:
+            address: of the tracker, with the key.
+            ask: how the tracker is asked, see `mbench.devices.tracker.request`.
+            clock: seconds.
+        """
+        self._address, self._ask, self._clock = address, ask, clock
+        self._lying: dict[str, tuple[float, Address]] = {}
+        self._changed = threading.Condition()
+        self._asking = False
+
+    def ticket(self, board: Address, waiting: Note, patience_s: float) -> Address:
+        """Return the address of a board with a ticket for it, in a queue with the tracker's other clients.
+
+        Args:
+            board: its own address, as the tracker knows it.
+            waiting: called again and again while it is busy.
+            patience_s: how long to wait for it.
+
+        Raises:
+            MeasureError: the tracker does not give it, or does not answer.
+        """
+        wanted, deadline = host_and_port(board.host, board.port), self._clock() + patience_s
+        while True:
+            with self._changed:
+                found = self._lying.pop(wanted, None)
+                if found is not None and self._clock() - found[0] <= _OLDEST_S:
+                    return found[1]
+                if self._asking:
+                    self._changed.wait(_WAIT_S)
+                    mine = False
+                else:
+                    mine = self._asking = True
+            if mine:
+                self._fetch(waiting, max(_WAIT_S, deadline - self._clock()))
+            if self._clock() > deadline:
+                raise MeasureError(
+                    f"the tracker {self._address} did not give the device at {wanted} within {patience_s:g} s"
+                )
+
+    def _fetch(self, waiting: Note, patience_s: float) -> None:
+        """Get one ticket, for whichever board is free."""
+        try:
+            host, port, key = self._ask(self._address, waiting=waiting, patience_s=patience_s, answer_s=10.0)
+            given = dataclasses.replace(Address(host, port), ticket=key)
+            with self._changed:
+                self._lying[host_and_port(host, port)] = (self._clock(), given)
+        finally:
+            with self._changed:
+                self._asking = False
+                self._changed.notify_all()
