@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 import subprocess
 import time
 from collections.abc import Callable
@@ -157,7 +158,8 @@ class Board:
             return self._timeout_s
         larger = max(1.0, _macs(artifact) / max(1, _macs(self._reference.artifact)))
         runs_s = _BLOCKS * plan.block * plan.number * max(self.first_s) * larger
-        return min(self._timeout_s, max(self._rules.patience_s, _SILENCES * (self._longest_silence_s + runs_s)))
+        needed_s = math.ceil(_SILENCES * (self._longest_silence_s + runs_s))
+        return min(self._timeout_s, max(self._rules.patience_s, needed_s))
 
     # -------------------------------------------------------------------------------------------------------- checking
     @property

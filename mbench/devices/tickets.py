@@ -17,26 +17,37 @@ from mbench.devices import tracker
 from mbench.devices.address import Address, host_and_port
 
 _WAIT_S = 1.0
+_TURN_S = 2.0
+"""How long the office waits for any board before it looks again whether the tracker still has the wanted one."""
 _OLDEST_S = 3.0
 """Of a ticket that lay here: a board looks every second whether its offer was taken, and makes a new one after five."""
 
+_ANSWER_S = 10.0
+
 Ask = Callable[..., tuple[str, int, str]]
+Known = Callable[..., tuple[Address, ...]]
 
 
 class TicketOffice:
     """Gets tickets for the boards of one key."""
 
     def __init__(
-        self, address: Address, *, ask: Ask = tracker.request, clock: Callable[[], float] = time.monotonic
+        self,
+        address: Address,
+        *,
+        ask: Ask = tracker.request,
+        known: Known = tracker.boards,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Ask nobody yet.
 
         Args:
             address: of the tracker, with the key.
-            ask: how the tracker is asked, see `mbench.devices.tracker.request`.
+            ask: how the tracker is asked for a ticket, see `mbench.devices.tracker.request`.
+            known: how it is asked which boards it has, see `mbench.devices.tracker.boards`.
             clock: seconds.
         """
-        self._address, self._ask, self._clock = address, ask, clock
+        self._address, self._ask, self._known, self._clock = address, ask, known, clock
         self._lying: dict[str, tuple[float, Address]] = {}
         self._changed = threading.Condition()
         self._asking = False
@@ -64,19 +75,29 @@ class TicketOffice:
                 else:
                     mine = self._asking = True
             if mine:
-                self._fetch(waiting, max(_WAIT_S, deadline - self._clock()))
+                self._fetch(board, waiting)
             if self._clock() > deadline:
                 raise MeasureError(
-                    f"the tracker {self._address} did not give the device at {wanted} within {patience_s:g} s"
+                    f"the tracker {self._address} did not give the device at {wanted} within {patience_s:g} s: "
+                    "it hangs, or another client has it"
                 )
 
-    def _fetch(self, waiting: Note, patience_s: float) -> None:
-        """Get one ticket, for whichever board is free."""
+    def _fetch(self, board: Address, waiting: Note) -> None:
+        """Get one ticket, for whichever board is free; none where all stay busy for a while.
+
+        Raises:
+            MeasureError: the tracker does not answer, or has lost the board.
+        """
         try:
-            host, port, key = self._ask(self._address, waiting=waiting, patience_s=patience_s, answer_s=10.0)
+            if board not in self._known(self._address, answer_s=_ANSWER_S):
+                where = host_and_port(board.host, board.port)
+                raise MeasureError(f"the tracker {self._address} has lost the device at {where}; is it switched off?")
+            host, port, key = self._ask(self._address, waiting=waiting, patience_s=_TURN_S, answer_s=_ANSWER_S)
             given = dataclasses.replace(Address(host, port), ticket=key)
             with self._changed:
                 self._lying[host_and_port(host, port)] = (self._clock(), given)
+        except tracker.TrackerBusy:
+            pass
         finally:
             with self._changed:
                 self._asking = False

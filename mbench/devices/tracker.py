@@ -67,6 +67,10 @@ class _Reported(msgspec.Struct, frozen=True, array_like=True):
 _T = TypeVar("_T")
 
 
+class TrackerBusy(MeasureError):
+    """Every device of a key stayed busy."""
+
+
 def request(address: Address, *, waiting: Note, patience_s: float, answer_s: float) -> tuple[str, int, str]:
     """Return (host, port, key) of a device that nobody else has until the line to it is closed.
 
@@ -141,7 +145,7 @@ def _wait(line: socket.socket, what: str, waiting: Note, patience_s: float) -> N
     while not select.select([line], [], [], _TELL_S)[0]:
         waited = time.monotonic() - start
         if waited > patience_s:
-            raise MeasureError(f"every device ({what}) stayed busy for {patience_s:g} s; try again later")
+            raise TrackerBusy(f"every device ({what}) stayed busy for {patience_s:g} s; try again later")
         waiting(f"waiting for a device ({what})")
 
 
