@@ -57,7 +57,7 @@ def measure_all(
     rules = farm_file.read(Path(job.address), [Path(each) for each in job.settings.target_folders])
     reference = _reference(job, rules, progress)
     _refuse_another(job, reference, rules)
-    boards = [Board(plan, reference, rules) for plan in _plans(job, rules, progress.note)]
+    boards = [Board(plan, reference, rules) for plan in plans(Path(job.address), rules, job.target.name, progress.note)]
     if job.wait_quiet_s is not None:
         quiet_machine.wait(job.wait_quiet_s, progress.note, processors=job.host.cores_logical)
     run = _FarmRun(job, ready, reference, rules, boards, keep, progress)
@@ -91,10 +91,13 @@ def _reference(job: Job, rules: FarmFile, progress: Progress) -> Reference:
 
 
 # ------------------------------------------------------------------------------------------------------------- devices
-def _plans(job: Job, rules: FarmFile, note: Note) -> Iterator[BoardPlan]:
-    """Yield how each device is reached that fits the target."""
-    path = Path(job.address)
-    for name, entry in farm_file.fitting(rules, job.target.name, path).items():
+def plans(path: Path, rules: FarmFile, target: str, note: Note) -> Iterator[BoardPlan]:
+    """Yield how each device of a farm file is reached that fits a target.
+
+    Raises:
+        UsageError: none fits, a tracker has none or does not answer, or a place needs a labgrid that is not installed.
+    """
+    for name, entry in farm_file.fitting(rules, target, path).items():
         kind = entry.kind or entry.targets[0]
         if entry.count is not None:
             yield from _sharing(name, kind, entry, note)
