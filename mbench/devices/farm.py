@@ -1,4 +1,4 @@
-"""Several devices that measure side by side: `Farm.measure` takes jobs and yields what became of each.
+"""Several devices that measure side by side: `DeviceFarm.measure` takes jobs and yields what became of each.
 
 Each device has a thread, which holds it, checks it with the reference network and measures on it, one job at a time.
 The caller's thread alone hears of what happens, so that nobody else touches the record or the screen.
@@ -72,7 +72,7 @@ class HowToHold:
     timeout_s: float
 
 
-class Farm:
+class DeviceFarm:
     """The devices of a run."""
 
     def __init__(

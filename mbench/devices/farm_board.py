@@ -18,7 +18,7 @@ import msgspec
 
 from mbench.core import stats, units
 from mbench.core.artifact import Artifact
-from mbench.core.errors import MeasureError
+from mbench.core.errors import MeasureError, why
 from mbench.core.farm_records import FarmDevice, SetAside
 from mbench.core.machine_types import Host, Target
 from mbench.core.progress import Note, Report
@@ -66,7 +66,13 @@ class Board:
     """A device of a farm, from the thread that uses it."""
 
     def __init__(
-        self, plan: BoardPlan, reference: Reference, rules: FarmFile, *, clock: Callable[[], float] = time.monotonic
+        self,
+        plan: BoardPlan,
+        reference: Reference,
+        rules: FarmFile,
+        *,
+        opener: Callable[..., RpcDevice] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Contact nobody yet.
 
@@ -74,6 +80,7 @@ class Board:
             plan: how it is reached.
             reference: what it is checked with.
             rules: how patient to be with it.
+            opener: opens the device, `opener(target, address, office, **common)`; by default one over RPC.
             clock: seconds.
         """
         self.name, self.plan = plan.name, plan
@@ -90,6 +97,7 @@ class Board:
         self.doubtful = False
         """Whether what was measured there since the last check may be wrong: it is slower, or computes wrongly."""
         self._reference, self._rules, self._clock = reference, rules, clock
+        self._opener = opener or _Entered
         self._device: RpcDevice | None = None
         self._stopped = False
         self._longest_silence_s = 0.0
@@ -108,7 +116,7 @@ class Board:
         told = ""
         while not self._stopped:
             try:
-                self._device = _Entered(
+                self._device = self._opener(
                     target, str(self.plan.address), self.plan.office, lock_dir=lock_dir, timeout_s=timeout_s,
                     waiting=_busy,
                 )  # fmt: skip
@@ -309,7 +317,7 @@ def _called(command: tuple[str, ...]) -> None:
             check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise MeasureError(f"power_cycle {command[0]!r}: {error}") from error
+        raise MeasureError(f"power_cycle {command[0]!r}: {why(error)}") from error
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise MeasureError(

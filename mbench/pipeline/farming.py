@@ -12,13 +12,12 @@ import msgspec
 from mbench.core import resources
 from mbench.core.artifact import Artifact
 from mbench.core.errors import MeasureError, UsageError
-from mbench.core.farm_records import MOST_SET_ASIDE, FarmDevice
-from mbench.core.farm_records import Farm as RecordedFarm
+from mbench.core.farm_records import MOST_SET_ASIDE, Farm, FarmDevice
 from mbench.core.progress import Note, Progress, Report
 from mbench.core.records import Failure, Record, Result
 from mbench.devices import farm_file, tracker
 from mbench.devices.address import host_and_port
-from mbench.devices.farm import Farm, FarmDone, FarmDoubted, FarmEvent, FarmLost, HowToHold
+from mbench.devices.farm import DeviceFarm, FarmDone, FarmDoubted, FarmEvent, FarmLost, HowToHold
 from mbench.devices.farm_board import Board, BoardPlan, Reference
 from mbench.devices.farm_file import FarmEntry, FarmFile
 from mbench.devices.farm_tasks import FarmTask
@@ -65,7 +64,7 @@ def measure_all(
         if job.counted:
             run.counting = stack.enter_context(contextlib.closing(observe.Counting(job, tuple(ready), progress)))
         how = HowToHold(target=job.target, lock_dir=resources.cache_dir(), timeout_s=job.settings.timeout_s)
-        farm = Farm(boards, rules, how, prepare=run.prepare, work=run.sessions)
+        farm = DeviceFarm(boards, rules, how, prepare=run.prepare, work=run.sessions)
         tasks = [FarmTask(artifact) for artifact, _ in ready.values()]
         with contextlib.closing(farm.measure(tasks, progress)) as events:
             for event in events:
@@ -224,7 +223,7 @@ class _FarmRun:
         now = tuple(_since(before, board.described()) for board in self._boards)
         names = {device.name for device in now}
         gone = tuple(device for device in before.devices if device.name not in names) if before else ()
-        farm = RecordedFarm(
+        farm = Farm(
             reference=self._reference.artifact.manifest.variant.name,
             reference_digest=self._reference.artifact.manifest.digest,
             reference_sessions=self._rules.reference_sessions,
@@ -236,7 +235,7 @@ class _FarmRun:
         )
 
 
-def _since(before: RecordedFarm | None, now: FarmDevice) -> FarmDevice:
+def _since(before: Farm | None, now: FarmDevice) -> FarmDevice:
     """Return a device with what an earlier part of the same run saw of it."""
     then = before.device(now.name) if before else None
     if then is None:

@@ -24,7 +24,7 @@ from mbench.core.errors import UsageError
 from mbench.core.progress import Progress, Report, silent
 from mbench.core.records import Failure, Record
 from mbench.devices import farm_file
-from mbench.devices.farm import Farm, FarmDone, HowToHold
+from mbench.devices.farm import DeviceFarm, FarmDone, HowToHold
 from mbench.devices.farm_board import Board, Reference
 from mbench.devices.farm_tasks import FarmTask
 from mbench.hardware import targets
@@ -123,7 +123,7 @@ def test_one_is_killed_one_hangs_and_both_are_named_while_the_third_does_all(
         when = When(3, lambda: (kill(killed), suspend(hung)))
         boards = [Board(plan, reference, rules) for plan in farming.plans(path, rules, TARGET, when.note)]
         how = HowToHold(target=target, lock_dir=tmp_path, timeout_s=60.0)
-        farm = Farm(boards, rules, how, prepare=lambda *_: None, work=once)
+        farm = DeviceFarm(boards, rules, how, prepare=lambda *_: None, work=once)
         tasks = many(made, 5)
         events = list(farm.measure(tasks, when))
     assert all(isinstance(event, FarmDone) for event in events), [task.reason for task in tasks]
