@@ -11,7 +11,7 @@ from typing import Any
 from mbench.core.errors import MeasureError
 from mbench.core.records import Numerics
 from mbench.devices.address import Address
-from mbench.devices.farm_board import Board, BoardPlan, Reference
+from mbench.devices.farm_board import BoardPlan, FarmBoard, Reference
 from mbench.devices.farm_file import FarmEntry, FarmFile
 from mbench.devices.farm_tasks import FarmTask
 from mbench.measure.observation import Observation
@@ -44,7 +44,7 @@ def seen(seconds: float = 0.01, *, right: bool = True) -> Observation:
         max_abs_error=0.0, max_rel_error=0.0, tolerance=1e-4, reference="PyTorch", passed=right,
         detail=None if right else "all zeros",
     )  # fmt: skip
-    return Observation(numerics=numerics, threads=1, latency_s=(seconds,) * 3 if right else None)
+    return Observation(numerics=numerics, threads=1, affinity=None, latency_s=(seconds,) * 3 if right else None)
 
 
 class Device:
@@ -79,15 +79,15 @@ class Device:
 
 def board(
     name: str, device: Device, farm: FarmFile | None = None, *, clock: Callable[[], float] = lambda: 0.0, **plan: Any
-) -> Board:
+) -> FarmBoard:
     """Return a board that opens to a device of the test's."""
     reached = BoardPlan(name=name, kind="pi", address=Address("10.0.0.21", 9090), **plan)
     reference = Reference(artifact=artifact(REFERENCE), plan=lambda: PLAN)
     opened: Any = lambda *_, **__: device  # noqa: E731
-    return Board(reached, reference, farm or rules(), opener=opened, clock=clock)
+    return FarmBoard(reached, reference, farm or rules(), opener=opened, clock=clock)
 
 
-def opened(name: str, device: Device, farm: FarmFile | None = None, **more: Any) -> Board:
+def opened(name: str, device: Device, farm: FarmFile | None = None, **more: Any) -> FarmBoard:
     """Return a board that is held."""
     found = board(name, device, farm, **more)
     target: Any = None

@@ -45,6 +45,7 @@ from mbench.core.field_types import (
 )
 from mbench.core.machine_types import Conditions, Device, EnergyCoefficients, Host, Target
 from mbench.core.quantized import QuantizationOutcome, QuantizationSettings
+from mbench.core.replacement import Replacement
 from mbench.core.sessions import MOST_SESSIONS, Session
 from mbench.core.settings import Settings
 from mbench.core.sustained import Sustained
@@ -318,19 +319,6 @@ class Layer(Strict, frozen=True, kw_only=True):
     roofline: Roofline | None
     metered: MeteredEnergy | None = None
     """A meter's, of the layer's kernels looped alone; only a GPU's meter is quick enough for that."""
-
-
-class Replacement(Strict, frozen=True, kw_only=True):
-    """A standard convolution of a standard twin, and what it stands for in the network as it was."""
-
-    layer: Name
-    """The standard convolution, as the layers call it."""
-    layers: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=MOST_LAYERS)]
-    """The depthwise convolution, and the pointwise one after it if that was replaced too, as the network calls them."""
-    macs_before: Count
-    """Multiply-adds of these together."""
-    macs: Count
-    """Multiply-adds of the standard convolution."""
 
 
 class Result(Strict, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from typing import Any
 from mbench.core.errors import MbenchError, MeasureError
 from mbench.core.machine_types import Target
 from mbench.core.progress import Note, Progress, Report
-from mbench.devices.farm_board import Board
+from mbench.devices.farm_board import FarmBoard
 from mbench.devices.farm_file import FarmFile
 from mbench.devices.farm_tasks import MEASURING, FarmTask, FarmTasks
 from mbench.devices.process import WorkerDied
@@ -29,9 +29,9 @@ _JOIN_S = 90.0
 """How long the end waits for devices to be let go: the program that releases a place has as long."""
 _POLL_S = 0.2
 
-Work = Callable[[Board, FarmTask, Report], Sequence[Observation]]
+FarmWork = Callable[[FarmBoard, FarmTask, Report], Sequence[Observation]]
 """Measures all sessions of a task on a board."""
-Prepare = Callable[[Board, Report, Note], None]
+FarmPrepare = Callable[[FarmBoard, Report, Note], None]
 """Does once on a board what it needs before its first job."""
 
 
@@ -40,7 +40,7 @@ class FarmDone:
     """A task was measured."""
 
     task: FarmTask
-    board: Board
+    board: FarmBoard
     seen: Sequence[Observation]
 
 
@@ -56,7 +56,7 @@ class FarmDoubted:
     """A device was not right any more after it had measured these; they are measured again elsewhere, if possible."""
 
     tasks: Sequence[FarmTask]
-    board: Board
+    board: FarmBoard
     reason: str
 
 
@@ -76,7 +76,7 @@ class DeviceFarm:
     """The devices of a run."""
 
     def __init__(
-        self, boards: Sequence[Board], rules: FarmFile, how: HowToHold, *, prepare: Prepare, work: Work
+        self, boards: Sequence[FarmBoard], rules: FarmFile, how: HowToHold, *, prepare: FarmPrepare, work: FarmWork
     ) -> None:
         """Contact nobody yet.
 
@@ -137,7 +137,7 @@ class DeviceFarm:
                 heard(progress)
 
     # --------------------------------------------------------------------------------------------- in a device's thread
-    def _serve(self, board: Board) -> None:
+    def _serve(self, board: FarmBoard) -> None:
         assert self._tasks is not None
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})  # children inherit this
         note = self._note(board)
@@ -153,7 +153,7 @@ class DeviceFarm:
             self._tasks.leave(board.name, board.set_aside[-1].reason if board.set_aside else "the run has ended")
             board.close(note)
 
-    def _take_tasks(self, board: Board) -> None:
+    def _take_tasks(self, board: FarmBoard) -> None:
         """Measure until all is over, or the device is of no use any more."""
         assert self._tasks is not None
         while not self._tasks.over:
@@ -173,7 +173,7 @@ class DeviceFarm:
             if task is not None and not self._measured(board, task):
                 return
 
-    def _measured(self, board: Board, task: FarmTask) -> bool:
+    def _measured(self, board: FarmBoard, task: FarmTask) -> bool:
         """Measure a task; return whether the device is still of use."""
         assert self._tasks is not None
         try:
@@ -189,7 +189,7 @@ class DeviceFarm:
         self._tasks.done(task, board.name)
         return True
 
-    def _look(self, board: Board) -> str | None:
+    def _look(self, board: FarmBoard) -> str | None:
         """Check a device; return what is wrong with it, or None."""
         wrong = board.check(self._stage(board))
         if wrong is None and not board.prepared:
@@ -197,7 +197,7 @@ class DeviceFarm:
             self._prepare(board, self._stage(board), self._note(board))
         return wrong
 
-    def _usable(self, board: Board, wrong: str | None) -> bool:
+    def _usable(self, board: FarmBoard, wrong: str | None) -> bool:
         """Return whether a device may go on; one that is not right is set aside, and tried again once after a pause."""
         assert self._tasks is not None
         if wrong is None or self._tasks.over:
@@ -221,7 +221,7 @@ class DeviceFarm:
             self._note(board)(f"stays set aside: {again}")
         return again is None
 
-    def _cycle(self, board: Board) -> None:
+    def _cycle(self, board: FarmBoard) -> None:
         try:
             done = board.cycle_power()
         except MeasureError as error:
@@ -229,17 +229,17 @@ class DeviceFarm:
         if done is not None:
             self._note(board)(done)
 
-    def _put_aside(self, board: Board, reason: str) -> None:
+    def _put_aside(self, board: FarmBoard, reason: str) -> None:
         board.put_aside(reason)
         self._note(board)(f"set aside: {reason}")
 
     def _lost(self, task: FarmTask) -> None:
         self._heard.put(FarmLost(task=task))
 
-    def _note(self, board: Board) -> Note:
+    def _note(self, board: FarmBoard) -> Note:
         return lambda text: self._heard.put(lambda progress: progress.note(f"{board.name}: {text}"))
 
-    def _stage(self, board: Board) -> Report:
+    def _stage(self, board: FarmBoard) -> Report:
         return lambda _stage, fraction: self._staged(board.name, "reference network", fraction)
 
     def _staged(self, name: str, stage: str, fraction: float) -> None:

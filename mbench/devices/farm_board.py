@@ -62,7 +62,7 @@ class Reference:
     """Returns how it is measured, each time with a memory layout of its own."""
 
 
-class Board:
+class FarmBoard:
     """A device of a farm, from the thread that uses it."""
 
     def __init__(
@@ -136,7 +136,7 @@ class Board:
             try:
                 self.plan.place.release()
             except MeasureError as error:
-                note(f"{self.name}: {error}")
+                note(str(error))
 
     def stop(self) -> None:
         """End what it does, from another thread: whoever waits for it has an error."""

@@ -28,7 +28,7 @@ from mbench.hardware import device_kinds
 BUILT_IN = ("local", "emulated")
 FARM, FARM_SUFFIX = "farm", ".toml"
 """The kind of a farm, which `--device` names by its file."""
-RESERVED = (*BUILT_IN, "none", SCHEME, FARM)
+RESERVED = (*BUILT_IN, "none", SCHEME)
 """Words that stand for something else where a device is named."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _HOST = re.compile(r"[\w.:%-]{1,255}")

@@ -24,8 +24,8 @@ _OLDEST_S = 3.0
 
 _ANSWER_S = 10.0
 
-Ask = Callable[..., tuple[str, int, str]]
-Known = Callable[..., tuple[Address, ...]]
+AskTicket = Callable[..., tuple[str, int, str]]
+AskBoards = Callable[..., tuple[Address, ...]]
 
 
 class TicketOffice:
@@ -35,8 +35,8 @@ class TicketOffice:
         self,
         address: Address,
         *,
-        ask: Ask = tracker.request,
-        known: Known = tracker.boards,
+        ask: AskTicket = tracker.request,
+        known: AskBoards = tracker.boards,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Ask nobody yet.

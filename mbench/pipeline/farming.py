@@ -18,7 +18,7 @@ from mbench.core.records import Failure, Record, Result
 from mbench.devices import farm_file, tracker
 from mbench.devices.address import host_and_port
 from mbench.devices.farm import DeviceFarm, FarmDone, FarmDoubted, FarmEvent, FarmLost, HowToHold
-from mbench.devices.farm_board import Board, BoardPlan, Reference
+from mbench.devices.farm_board import BoardPlan, FarmBoard, Reference
 from mbench.devices.farm_file import FarmEntry, FarmFile
 from mbench.devices.farm_tasks import FarmTask
 from mbench.devices.labgrid import LabgridPlace
@@ -56,7 +56,9 @@ def measure_all(
     rules = farm_file.read(Path(job.address), [Path(each) for each in job.settings.target_folders])
     reference = _reference(job, rules, progress)
     _refuse_another(job, reference, rules)
-    boards = [Board(plan, reference, rules) for plan in plans(Path(job.address), rules, job.target.name, progress.note)]
+    boards = [
+        FarmBoard(plan, reference, rules) for plan in plans(Path(job.address), rules, job.target.name, progress.note)
+    ]
     if job.wait_quiet_s is not None:
         quiet_machine.wait(job.wait_quiet_s, progress.note, processors=job.host.cores_logical)
     run = _FarmRun(job, ready, reference, rules, boards, keep, progress)
@@ -141,7 +143,7 @@ class _FarmRun:
         ready: dict[str, tuple[Artifact, bool]],
         reference: Reference,
         rules: FarmFile,
-        boards: Sequence[Board],
+        boards: Sequence[FarmBoard],
         keep: WriteFound,
         progress: Progress,
     ) -> None:
@@ -150,7 +152,7 @@ class _FarmRun:
         self._boards, self._keep, self._progress = boards, keep, progress
 
     # in a device's thread -------------------------------------------------------------------------------------------
-    def prepare(self, board: Board, report: Report, note: Note) -> None:
+    def prepare(self, board: FarmBoard, report: Report, note: Note) -> None:
         """Measure the peaks of a device, where they are wanted."""
         if not self._rules.peaks:
             board.missing["calibration"] = _NO_PEAKS
@@ -161,7 +163,7 @@ class _FarmRun:
         else:
             board.calibration = peaks
 
-    def sessions(self, board: Board, task: FarmTask, report: Report) -> Sequence[Observation]:
+    def sessions(self, board: FarmBoard, task: FarmTask, report: Report) -> Sequence[Observation]:
         """Measure all sessions of a network on a device."""
         mine, wanted, quiet = Turns(task.artifact, cached=False), self._job.settings.sessions, self._quiet(board)
         for _ in turns.in_turn([mine], wanted, quiet):
@@ -170,7 +172,7 @@ class _FarmRun:
             mine.seen.append(board.measure(task.artifact, plan, functools.partial(_labelled, report, which)))
         return tuple(mine.seen)
 
-    def _quiet(self, board: Board) -> Quiet:
+    def _quiet(self, board: FarmBoard) -> Quiet:
         processors = board.machine.cores_logical if board.machine else self._job.host.cores_logical
         return Quiet(processors=processors, calibration=board.calibration)
 
@@ -230,9 +232,10 @@ class _FarmRun:
             devices=(*gone, *now),
         )
         missing = {"calibration": OWN_PEAKS, "machine": OWN_MACHINE}
-        return msgspec.structs.replace(
-            record, farm=farm, device=msgspec.structs.replace(record.device, missing=missing)
-        )
+        device = msgspec.structs.replace(record.device, missing=missing)
+        order = {name: index for index, name in enumerate(record.settings.variants)}
+        results = tuple(sorted(record.results, key=lambda each: order[each.variant.name]))
+        return msgspec.structs.replace(record, farm=farm, device=device, results=results)
 
 
 def _since(before: Farm | None, now: FarmDevice) -> FarmDevice:

@@ -25,7 +25,7 @@ from mbench.core.progress import Progress, Report, silent
 from mbench.core.records import Failure, Record
 from mbench.devices import farm_file
 from mbench.devices.farm import DeviceFarm, FarmDone, HowToHold
-from mbench.devices.farm_board import Board, Reference
+from mbench.devices.farm_board import FarmBoard, Reference
 from mbench.devices.farm_tasks import FarmTask
 from mbench.hardware import targets
 from mbench.measure.observation import Observation
@@ -102,7 +102,7 @@ def many(made: Artifact, number: int) -> list[FarmTask]:
     ]
 
 
-def once(board: Board, task: FarmTask, report: Report) -> Sequence[Observation]:
+def once(board: FarmBoard, task: FarmTask, report: Report) -> Sequence[Observation]:
     return (board.measure(task.artifact, FEW, report),)
 
 
@@ -121,7 +121,7 @@ def test_one_is_killed_one_hangs_and_both_are_named_while_the_third_does_all(
         path.write_text(f"{RULES}pause_s = 300\n{group}")
         rules, reference = farm_file.read(path), Reference(artifact=made, plan=lambda: FEW)
         when = When(3, lambda: (kill(killed), suspend(hung)))
-        boards = [Board(plan, reference, rules) for plan in farming.plans(path, rules, TARGET, when.note)]
+        boards = [FarmBoard(plan, reference, rules) for plan in farming.plans(path, rules, TARGET, when.note)]
         how = HowToHold(target=target, lock_dir=tmp_path, timeout_s=60.0)
         farm = DeviceFarm(boards, rules, how, prepare=lambda *_: None, work=once)
         tasks = many(made, 5)

@@ -12,7 +12,7 @@ import pytest
 from mbench.core.errors import MeasureError
 from mbench.core.progress import Report
 from mbench.devices.farm import DeviceFarm, FarmDone, FarmDoubted, FarmEvent, FarmLost, HowToHold
-from mbench.devices.farm_board import Board
+from mbench.devices.farm_board import FarmBoard
 from mbench.devices.farm_file import FarmFile
 from mbench.devices.farm_tasks import FarmTask
 from mbench.measure.observation import Observation
@@ -32,12 +32,12 @@ class Notes:
         self.said.append(text)
 
 
-def work(board: Board, task: FarmTask, report: Report) -> Sequence[Observation]:
+def work(board: FarmBoard, task: FarmTask, report: Report) -> Sequence[Observation]:
     return (board.measure(task.artifact, fakes.PLAN, report),)
 
 
 def ran(
-    boards: Sequence[Board],
+    boards: Sequence[FarmBoard],
     names: Sequence[str],
     rules: FarmFile | None = None,
     *,

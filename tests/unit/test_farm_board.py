@@ -11,7 +11,7 @@ import pytest
 
 from mbench.core.errors import MeasureError
 from mbench.devices import farm_board
-from mbench.devices.farm_board import Board
+from mbench.devices.farm_board import FarmBoard
 from mbench.measure.observation import Observation
 
 
@@ -117,7 +117,7 @@ def test_after_a_stop_nothing_is_measured() -> None:
     assert board.check(ignore) == "the run has ended"
 
 
-def powered(*command: str) -> Board:
+def powered(*command: str) -> FarmBoard:
     return fakes.opened("one", fakes.Device(timed(0.01)), power_cycle=command)
 
 
