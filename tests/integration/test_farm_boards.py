@@ -120,7 +120,12 @@ def test_one_is_killed_one_hangs_and_both_are_named_while_the_third_does_all(
         group = f'[devices.rack]\ntracker = "{where}"\nkey = "board"\ncount = 3\ntargets = ["{TARGET}"]\n'
         path.write_text(f"{RULES}pause_s = 300\n{group}")
         rules, reference = farm_file.read(path), Reference(artifact=made, plan=lambda: FEW)
-        when = When(3, lambda: (kill(killed), suspend(hung)))
+
+        def trouble() -> None:
+            kill(killed)
+            suspend(hung)
+
+        when = When(3, trouble)
         boards = [FarmBoard(plan, reference, rules) for plan in farming.plans(path, rules, TARGET, when.note)]
         how = HowToHold(target=target, lock_dir=tmp_path, timeout_s=60.0)
         farm = DeviceFarm(boards, rules, how, prepare=lambda *_: None, work=once)

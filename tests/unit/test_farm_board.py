@@ -10,7 +10,6 @@ import farm_fakes as fakes
 import pytest
 
 from mbench.core.errors import MeasureError
-from mbench.devices import farm_board
 from mbench.devices.farm_board import FarmBoard
 from mbench.measure.observation import Observation
 
@@ -154,7 +153,7 @@ def test_what_another_run_holds_is_waited_for_and_said_once(monkeypatch: pytest.
             waiting("another run measures there")
         return fakes.Device(timed(0.01))
 
-    monkeypatch.setattr(farm_board.time, "sleep", sleep)
+    monkeypatch.setattr("mbench.devices.farm_board.time.sleep", sleep)
     board = fakes.board("one", fakes.Device(timed(0.01)))
     monkeypatch.setattr(board, "_opener", opened)
     board.open(None, lock_dir=Path(), timeout_s=1.0, waiting=told.append)  # type: ignore[arg-type]
