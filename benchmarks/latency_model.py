@@ -250,7 +250,7 @@ def report(kept: Sequence[Row] | None = None) -> str:
     groups: dict[str, list[Compared]] = {}
     for each in (*here, *published(rows_)):
         threads = "1 thread" if each.threads == 1 else f"{each.threads} threads"
-        name = f"measured, {each.dtype}" if each.kind == MEASURED else f"published, {each.core}, {threads}"
+        name = f"measured, {each.dtype}" if each.kind == MEASURED else f"{each.runtime}, {each.core}, {threads}"
         groups.setdefault(name, []).append(each)
     table = [
         (name, str(len(found)), *(f"{value:.0%}" for value in error(found)), _each(found))

@@ -35,6 +35,11 @@ class Compared:
     source: str
 
     @property
+    def runtime(self) -> str:
+        """What was timed."""
+        return self.source.split(",")[0]
+
+    @property
     def error(self) -> float:
         """Return the modelled latency over the reference, less one."""
         return self.modelled_s / self.reference_s - 1.0
@@ -85,11 +90,10 @@ def _parts(target: Target, compared: Sequence[Compared]) -> Iterator[str]:
         )
     core = str(target.tvm.get("mcpu"))
     found = [each for each in compared if each.kind == PUBLISHED and each.core == core]
-    for threads in sorted({each.threads for each in found}):
-        those = [each for each in found if each.threads == threads]
-        runtimes = " and ".join(sorted({each.source.split(",")[0] for each in those}))
+    for threads, runtime in sorted({(each.threads, each.runtime) for each in found}):
+        those = [each for each in found if (each.threads, each.runtime) == (threads, runtime)]
         each = ", ".join(f"{_name(item)} {item.error:+.0%}" for item in those)
-        yield f"against {runtimes} on {core}, {threads} {'thread' if threads == 1 else 'threads'}: {each}"
+        yield f"against {runtime} on {core}, {threads} {'thread' if threads == 1 else 'threads'}: {each}"
     if not found and any(each.kind == PUBLISHED for each in compared):
         yield f"compared with no published latency of {core}"
 

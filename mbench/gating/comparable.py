@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from mbench.core.errors import UsageError, did_you_mean
 from mbench.core.farm_records import Farm
+from mbench.core.machine_types import Host
 from mbench.core.records import Record
 from mbench.gating.comparison import Difference, Way
 from mbench.hardware import device_kinds
@@ -73,6 +74,7 @@ def _facts(record: Record) -> Iterator[tuple[str, tuple[str, tuple[Way, ...]]]]:
     yield "host", (_kinds(record.farm) if record.farm else places[0].name, recorded)
     yield "cpu", (_each(place.cpu for place in places), recorded)
     yield "processors", (_each(str(place.processors_usable or place.cores_logical) for place in places), recorded)
+    yield "quota", (_each(_quota(place) for place in places), recorded)
     yield "os", (_each(place.os for place in places), recorded)
     yield "settings", (f"{settings.number} runs a sample, blocks of {settings.block}", recorded)
     versions = {name: value for name, value in record.host.versions.items() if name in _CODE}
@@ -85,6 +87,11 @@ def _facts(record: Record) -> Iterator[tuple[str, tuple[str, tuple[Way, ...]]]]:
 def _kinds(farm: Farm) -> str:
     """Return the kinds of a farm's devices: which device had which network is looked at in `boards`."""
     return _each(device.kind for device in farm.devices)
+
+
+def _quota(place: Host) -> str:
+    quota = place.processors_quota
+    return "no quota" if quota is None else f"{quota:g} processors by quota"
 
 
 def _each(texts: Iterable[str]) -> str:

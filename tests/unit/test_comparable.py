@@ -45,6 +45,7 @@ MANNERS: dict[str, tuple[Callable[[Record], Record], set[str]]] = {
     "host": (lambda record: put(record, "host.name", "elsewhere"), {"recorded"}),
     "cpu": (lambda record: put(record, "host.cpu", "Other CPU"), {"recorded"}),
     "processors": (lambda record: put(record, "host.cores_logical", 64), {"recorded"}),
+    "quota": (lambda record: put(record, "host.processors_quota", 1.5), {"recorded"}),
     "os": (lambda record: put(record, "host.os", "Linux 7.0"), {"recorded"}),
     "settings": (lambda record: put(record, "settings.number", 3), {"recorded"}),
     "versions": (versions, {"recorded"}),

@@ -67,28 +67,44 @@ def test_what_ships_names_its_source_and_stays_within_the_stated_bounds() -> Non
     judged = [each for each in published if each.threads == 1 and each.dtype != "int8"]
     assert {each.core for each in judged} == {"cortex-a53", "cortex-a72", "cortex-a76"}
     assert max(abs(each.error) for each in judged) <= 0.30
+    later = [each for each in known if each.runtime == "XNNPACK"]  # published before, and not looked at for the model
+    assert len(later) == 4
+    assert max(abs(each.error) for each in later) <= 0.30
+
+
+def test_each_runtime_has_a_part_of_its_own() -> None:
+    said = latency_model_error.sentence(A72).split("; ")
+    assert [part.partition(":")[0] for part in said[1:]] == [
+        "against ncnn on cortex-a72, 1 thread",
+        "against XNNPACK on cortex-a72, 4 threads",
+        "against ncnn on cortex-a72, 4 threads",
+    ]
 
 
 def test_published_latencies_are_those_of_the_source_and_lie_between_its_bounds() -> None:
     with (resources.data_dir("published") / "latencies.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert all("github.com/Tencent/ncnn" in row["source"] for row in rows)
+    sources = {row["source"].split(",")[0] for row in rows}
+    assert sources == {"ncnn", "XNNPACK"}
+    assert all("github.com/" in row["source"] for row in rows)
     assert all(float(row["least_s"]) <= float(row["latency_s"]) <= float(row["most_s"]) for row in rows)
-    keys = {(row["core"], row["network"], row["dtype"], row["threads"]) for row in rows}
+    keys = {(row["source"], row["core"], row["network"], row["dtype"], row["threads"]) for row in rows}
     assert len(keys) == len(rows)
     # Tencent/ncnn, benchmark/README.md, Raspberry Pi 4 Model B, 1 thread: mobilenet avg = 124.32
     assert any(row["core"] == "cortex-a72" and float(row["latency_s"]) == pytest.approx(0.12432) for row in rows)
+    # google/XNNPACK, README.md, RPi 4 (BCM2711, ARM64), multi-threaded: FP32 MobileNet v2 1.0X 46 ms
+    assert any(row["source"].startswith("XNNPACK") and float(row["latency_s"]) == 0.046 for row in rows)
 
 
 def test_what_ships_is_what_the_model_says_of_the_kept_counts() -> None:
     benchmark = script("latency_model")
     kept = benchmark.read()
     now = {
-        (each.kind, each.core, each.network, each.dtype, each.threads): (each.reference_s, each.modelled_s)
+        (each.source, each.core, each.network, each.dtype, each.threads): (each.reference_s, each.modelled_s)
         for each in (*benchmark.measured(kept), *benchmark.published(kept))
     }
     ships = {
-        (each.kind, each.core, each.network, each.dtype, each.threads): (each.reference_s, each.modelled_s)
+        (each.source, each.core, each.network, each.dtype, each.threads): (each.reference_s, each.modelled_s)
         for each in latency_model_error.known()
     }
     assert now.keys() == ships.keys()
