@@ -97,4 +97,4 @@ def test_after_a_stop_nobody_gets_anything() -> None:
     given = Given("one")
     given.tasks.stop()
     assert given.tasks.take("a") is None
-    assert given.tasks.wait(0.0)
+    assert given.tasks.over
