@@ -115,8 +115,9 @@ Mbench = Callable[..., Outcome]
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Mbench]:
     """Return a function that runs the command line in this process, in an empty folder.
 
-    A command can be given itself, in place of its name.
+    A command can be given itself, in place of its name. Lines are as long as in a terminal of 80 columns.
     """
+    monkeypatch.setenv("COLUMNS", "80")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from mbench.analysis import frame, runs
+from mbench.analysis import found_records, frame, runs
 from mbench.analysis.frame import AnyPath
 from mbench.core import fit_files, names, project_file, record_files
 from mbench.core.atomic_files import write_atomically
@@ -162,10 +162,10 @@ def load(source: AnyPath | Iterable[AnyPath], *, where: Filter = _ALL) -> pd.Dat
         ```
     """
     given = [source] if isinstance(source, str | os.PathLike) else list(source)
-    files = [each for each in given if not store_address.is_store(each)]
-    found = frame.files(files) if files else ()
-    items = [record_files.read(path) for path in found]
-    places = [str(path) for path in found]
+    paths = [Path(each) for each in given if not store_address.is_store(each)]
+    found = {os.path.realpath(file): (file, item) for path in paths for file, item in found_records.read(path)}
+    items = [item for _, item in found.values()]
+    places = [str(file) for file, _ in found.values()]
     for each in given:
         if store_address.is_store(each):
             with open_store(each) as opened:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from mbench.analysis import runs
+from mbench.analysis import found_records, frame, runs
 from mbench.analysis.frame import AnyPath
 from mbench.core import fit_files, names, no_gc
 from mbench.core.errors import UsageError
@@ -36,7 +36,7 @@ def report(
     It works offline. The page of what `fit` found leads to the page of its measurements, if that is beside it.
 
     Args:
-        records: records, or files of records; or what `fit` found, or the file of that, alone.
+        records: records, files of records, folders or globs; or what `fit` found, or the file of that, alone.
         output: the file to write.
         plotlyjs: `inline` puts plotly's script (4 MB) into the page; `directory` puts it once beside the pages of a
             folder.
@@ -54,8 +54,9 @@ def report(
         if plotlyjs not in ("inline", "directory"):
             raise UsageError(f"plotlyjs is {plotlyjs!r}; expected 'inline' or 'directory'")
         given = [records] if isinstance(records, Record | FitRecord | str | os.PathLike) else list(records)
-        page, files = Path(output), [Path(one) for one in given if not isinstance(one, Record | FitRecord)]
-        read = [one if isinstance(one, Record | FitRecord) else fit_files.read_either(one) for one in given]
+        pairs = [pair for one in given for pair in _each(one)]
+        page, given, read = Path(output), [one for one, _ in pairs], [found for _, found in pairs]
+        files = [Path(one) for one in given if not isinstance(one, Record | FitRecord)]
         if page.resolve() in [file.resolve() for file in files]:
             raise UsageError(f"--output {page} is one of the records; choose another file for the page")
         found = [one for one in read if isinstance(one, FitRecord)]
@@ -69,6 +70,15 @@ def report(
             named = _named(given[read.index(found[0])])
             raise UsageError(f"{named} is what 'mbench fit' found, and has a page of its own; give it alone")
     return page
+
+
+def _each(given: Source) -> Sequence[tuple[Source, Record | FitRecord]]:
+    """Return what is given with what it holds; of a folder or a glob all records, with their files."""
+    if isinstance(given, Record | FitRecord):
+        return [(given, given)]
+    if frame.every_file(given) == (Path(given),):
+        return [(given, fit_files.read_either(given))]
+    return found_records.read(Path(given))
 
 
 def _of_records(

@@ -110,11 +110,17 @@ def behind_links(path: Path) -> Path:
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
+def _shown(job: Job) -> tuple[tuple[str, ...]] | tuple[tuple[str, ...], None, float]:
+    """Return what the display of a job takes."""
+    load_s = job.settings.sustain_s
+    return (job.settings.variants,) if load_s is None else (job.settings.variants, None, load_s)
+
+
 def _run(job: Job, option: str, executor: Executor | str, display: Display) -> Record:
     jobs.prepare(job.path.parent, option)
     with keeping.held(job):
         try:
-            with display(job.settings.variants) as progress, places.opened(executor, progress.note) as place:
+            with display(*_shown(job)) as progress, places.opened(executor, progress.note) as place:
                 runner.run(msgspec.structs.replace(job, place=place), progress)
         except KeyboardInterrupt as error:
             if not job.path.exists():

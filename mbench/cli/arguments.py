@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
-from mbench.core import regular_files
+from mbench.core import outputs, regular_files
 
 
 class _PathType(click.Path):
@@ -23,6 +24,37 @@ class _PathType(click.Path):
 
 
 PATH = _PathType()
+
+
+class OutputType(_PathType):
+    """Where a result is to go: a place that it cannot go to is refused while the command line is read."""
+
+    def __init__(self, *, folder: bool = False, parents: bool = False) -> None:
+        """Take whether it is a folder, and whether the folders around that are made as well."""
+        super().__init__(file_okay=not folder)
+        self.folder, self._parents = folder, parents
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path; refuse one that nothing can be written to.
+
+        Raises:
+            UsageError: it is such a path.
+        """
+        path = super().convert(value, param, ctx)
+        if ctx is None or param is None or ctx.get_parameter_source(param.name or "") is ParameterSource.DEFAULT:
+            return path  # what is not asked for may not be needed, as with --resume
+        option = max(param.opts, key=len)
+        what = f"{option} {path}" if option.startswith("-") else str(path)
+        if self.folder:
+            outputs.check_folder(path, what, parents=self._parents)
+        else:
+            outputs.check_file(path, what)
+        return path
+
+
+NEW_FILE = OutputType()
+NEW_FOLDER = OutputType(folder=True)
+NEW_FOLDERS = OutputType(folder=True, parents=True)
 
 
 def _source(text: str) -> str:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mbench.cli import options, printing
-from mbench.cli.arguments import PATH
+from mbench.cli import completing, options, printing
+from mbench.cli.arguments import NEW_FOLDER
+from mbench.cli.command import group
 from mbench.core import plain
 from mbench.core.errors import UsageError
 
@@ -37,17 +38,19 @@ the board. The server listens on loopback unless --host is given; leave
 it so, and let SSH carry the line. More: README.txt in the folder."""
 
 
-@click.group()
+@group(short_help="Boards: pack a server for one, and give it a name.")
 def device() -> None:
     """Boards: pack a server for one, and give it a name for --device."""
 
 
 @device.command()
-@click.option("--target", default=BOARD, show_default=True, metavar="NAME", help="What the board is.")
+@click.option(
+    "--target", type=completing.TARGET, default=BOARD, show_default=True, metavar="NAME", help="What the board is."
+)
 @click.option(
     "-o",
     "--output",
-    type=PATH,
+    type=NEW_FOLDER,
     default=None,
     metavar="DIR",
     help="The folder to make.  [default: mbench-server-ARCHITECTURE]",
@@ -126,7 +129,7 @@ def list_devices(as_json: bool) -> None:
 
 
 @device.command()
-@click.argument("name")
+@click.argument("name", type=completing.NAMED_DEVICE)
 @options.as_json
 def remove(name: str, as_json: bool) -> None:
     """Forget the device called NAME."""

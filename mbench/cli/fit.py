@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mbench.cli import options, printing, streams
-from mbench.cli.arguments import PATH
-from mbench.core import exits
+from mbench.cli import completing, hints, options, printing, streams
+from mbench.cli.arguments import NEW_FOLDER, PATH
+from mbench.cli.command import command
+from mbench.core import exits, plain
 from mbench.core.errors import OutputError
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ def _time(text: str) -> float:
     return durations.parse(text, "--time")
 
 
-@click.command()
-@click.argument("families", nargs=-1, metavar="[FAMILY]...")
+@command()
+@click.argument("families", type=completing.FAMILY, nargs=-1, metavar="[FAMILY]...")
 @options.target
 @options.device("Where to measure.")
 @options.threads
@@ -74,7 +75,7 @@ def _time(text: str) -> float:
     metavar="TIME", help="Begin nothing that would take longer.  [default: 5min]",
 )  # fmt: skip
 @click.option(
-    "-o", "--output", type=PATH, default="mbench-results",
+    "-o", "--output", type=NEW_FOLDER, default="mbench-results",
     metavar="DIR", help="Where to write.  [default: mbench-results]",
 )  # fmt: skip
 @options.build_timeout
@@ -123,9 +124,19 @@ def fit(
         printing.remark(remark)
     if interrupted:
         printing.remark("interrupted: what was measured is kept; the same command goes on")
+    hints.after(_next(found), hushed=as_json)
     return exits.of_search(
         answered=bool(found.answers), certain=found.certain, written=page is not None, interrupted=interrupted
     )
+
+
+def _next(found: FitRecord) -> str | None:
+    """Return the command that measures the answer in full; None where there is none, or it has no name for that."""
+    if not found.answers:
+        return None
+    name = found.answers[0].network
+    imported = any(each.network.imported for each in found.candidates if each.network.name == name)
+    return None if imported else f"mbench run {name} --target {plain.quoted(found.target.name)}"
 
 
 def _write_pages(found: FitRecord, path: Path) -> Path | None:

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mbench.cli import options, printing, streams
+from mbench.cli import defaults, hints, options, printing, streams
 from mbench.cli.arguments import PATH
-from mbench.core import exits
+from mbench.cli.command import command
+from mbench.core import exits, plain
 from mbench.core.errors import UsageError
 
 if TYPE_CHECKING:
     from mbench.gating.comparison import Verdict
 
 
-@click.command()
+@command(short_help="Judge whether a record is worse than another.")
 @click.argument("base", type=PATH)
 @click.argument("head", type=PATH)
 @click.option("--paired", is_flag=True, help="Measure both builds now, against each other.")
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 @options.allowed
 @click.option("--processes", type=click.IntRange(8, 200), default=8, show_default=True, help="First look, at least.")
 @click.option("--update-baseline", is_flag=True, help="Unless HEAD is worse, replace BASE by it.")
-@options.file("--junit", "Write JUnit XML.")
-@options.file("--markdown", "Append Markdown, as for a job summary.")
-@options.file("--benchmark-action", "Write JSON for github-action-benchmark.")
-@options.file("--bencher", "Write Bencher's JSON.")
-@options.file("--html", "Write a page.")
+@options.new_file("--junit", "Write JUnit XML.")
+@options.new_file("--markdown", "Append Markdown, as for a job summary.")
+@options.new_file("--benchmark-action", "Write JSON for github-action-benchmark.")
+@options.new_file("--bencher", "Write Bencher's JSON.")
+@options.new_file("--html", "Write a page.")
 @click.option("--output-file", "added", multiple=True, metavar="FORM=FILE", help="Write a form that a package adds.")
 @click.option("--annotations", is_flag=True, help="Print annotations for a hosted CI.")
 @options.as_json
@@ -72,6 +73,7 @@ def gate(
 
     if annotations and as_json:
         raise UsageError("--annotations are lines on standard output, where --json allows nothing else; give one")
+    defaults.check_names(click.get_current_context(), config)
     asked = GateOptions(
         paired=paired, recorded=recorded, config=config, thresholds=thresholds, sensitivities=sensitivities,
         accepted=accepted, allowed=allowed, processes=processes, update_baseline=update_baseline,
@@ -86,6 +88,8 @@ def gate(
     _print(judged, notes, as_json=as_json, annotated=annotations)
     if unwritten:
         streams.say(unwritten)
+    if judged.conclusion == "regressed":
+        hints.after(f"mbench compare {plain.quoted(base)} {plain.quoted(head)}", hushed=as_json)
     return exits.of_verdict(judged.conclusion, failed=bool(judged.failures or unwritten))
 
 

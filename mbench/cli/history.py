@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
+from mbench.cli.command import group
 from mbench.cli.history_add import add
 from mbench.cli.history_check import check
 from mbench.cli.history_export import export
@@ -23,7 +22,7 @@ COMMANDS = (
 )
 
 
-@click.group()
+@group(short_help="Keep records in a store; see what changed over time.")
 def history() -> None:
     """Keep records in a store, and see what changed in them over time."""
 

@@ -6,10 +6,11 @@ import click
 
 from mbench.cli import options, printing, store_options, streams
 from mbench.cli.arguments import SOURCE
+from mbench.cli.command import command
 from mbench.core.exits import Exit
 
 
-@click.command()
+@command()
 @click.argument("paths", type=SOURCE, nargs=-1, required=True, metavar="RECORD|FOLDER|STORE.db...")
 @store_options.store
 @options.as_json

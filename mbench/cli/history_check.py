@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
-from mbench.cli import options, printing, store_options
+from mbench.cli import completing, defaults, options, printing, store_options
+from mbench.cli.command import command
 from mbench.core import exits
 
 
-@click.command()
-@click.argument("networks", nargs=-1, metavar="[NETWORK]...")
+@command()
+@click.argument("networks", type=completing.NETWORK, nargs=-1, metavar="[NETWORK]...")
 @store_options.store
 @store_options.places
 @click.option("--quantity", "quantities", multiple=True, metavar="NAME", help="What to judge, such as latency_s.")
@@ -49,6 +50,7 @@ def check(
     from mbench.api import history as api
     from mbench.history import shown
 
+    defaults.check_names(click.get_current_context(), config)
     where = store_options.where(since=None, until=None, networks=networks, **places)
     asked = changes.CheckOptions(
         runs=runs, since=store_options.moment(since), quantities=quantities, config=config,

@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from mbench.cli import options, printing, store_options
-from mbench.cli.arguments import PATH
+from mbench.cli.arguments import NEW_FOLDERS
+from mbench.cli.command import command
 
 
-@click.command()
-@click.argument("folder", type=PATH, metavar="FOLDER")
+@command()
+@click.argument("folder", type=NEW_FOLDERS, metavar="FOLDER")
 @store_options.store
 @store_options.filters
 @options.as_json

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
 from mbench.cli import options, printing, store_options
+from mbench.cli.command import command
 
 
-@click.command(name="list")
+@command(name="list")
 @store_options.store
 @store_options.filters
 @options.as_json

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from mbench.cli import options, printing, store_options, streams
-from mbench.cli.arguments import PATH
+from mbench.cli.arguments import NEW_FOLDER, PATH
+from mbench.cli.command import command
 from mbench.core.errors import UsageError, shortened
 
 
@@ -32,8 +33,8 @@ ACCEPTED = click.option(
 )  # fmt: skip
 
 
-@click.command()
-@click.argument("folder", type=PATH, metavar="DIR")
+@command()
+@click.argument("folder", type=NEW_FOLDER, metavar="DIR")
 @store_options.store
 @store_options.filters
 @RECORD_PAGES

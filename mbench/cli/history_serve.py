@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from mbench.cli import store_options, streams
+from mbench.cli.command import command
 from mbench.cli.history_publish import ACCEPTED, RECORD_PAGES
 
 
-@click.command()
+@command()
 @store_options.store
 @store_options.filters
 @click.option(

@@ -6,14 +6,15 @@ from typing import Any
 
 import click
 
-from mbench.cli import options, printing, store_options
+from mbench.cli import completing, options, printing, store_options
+from mbench.cli.command import command
 
 _MOST = 8
 """Charts that are drawn at once."""
 
 
-@click.command()
-@click.argument("networks", nargs=-1, required=True, metavar="NETWORK...")
+@command()
+@click.argument("networks", type=completing.NETWORK, nargs=-1, required=True, metavar="NETWORK...")
 @store_options.store
 @store_options.places
 @click.option("--quantity", default=None, metavar="NAME", help="What to draw.  [default: latency_s, or instructions]")

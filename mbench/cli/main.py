@@ -12,12 +12,15 @@ from __future__ import annotations
 import click
 
 from mbench.cli import printing
+from mbench.cli.command import group
 from mbench.cli.compare import compare
+from mbench.cli.completion import completion
 from mbench.cli.device import device
 from mbench.cli.doctor import doctor
 from mbench.cli.fit import fit
 from mbench.cli.gate import gate
 from mbench.cli.history import history
+from mbench.cli.listed import list_names
 from mbench.cli.predict import predict
 from mbench.cli.report import report
 from mbench.cli.run import run
@@ -27,11 +30,14 @@ from mbench.cli.targets import targets
 from mbench.cli.tune import tune
 from mbench.cli.variants import variants
 from mbench.core import system_limits
-from mbench.core.errors import UsageError
+from mbench.core.errors import UsageError, did_you_mean
 from mbench.core.exits import Exit
 from mbench.core.version import VERSION
 
-COMMANDS = (run, fit, predict, tune, show, report, compare, gate, history, variants, targets, device, doctor, schema)
+COMMANDS = (
+    *(run, fit, predict, tune, show, report, compare, gate, history),
+    *(list_names, variants, targets, device, doctor, schema, completion),
+)
 
 
 def command_line() -> int:
@@ -57,12 +63,14 @@ def command_line() -> int:
 
 def _click_message(error: click.ClickException) -> str:
     message = " ".join(error.format_message().split()).rstrip(".")
+    if isinstance(error, click.NoSuchOption):
+        message = f"No such option '{error.option_name}'{did_you_mean(error.option_name, error.possibilities or ())}"
     context = getattr(error, "ctx", None)
     separator = "" if message.endswith("?") else ";"
     return f"{message}{separator} see '{context.command_path} --help'" if context else message
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": printing.COLUMNS})
+@group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": printing.COLUMNS})
 @click.version_option(VERSION, prog_name="mbench")
 def main() -> None:
     """Measure what a small convolutional network costs, layer by layer."""

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
-from mbench.cli.arguments import PATH
+from mbench.cli import completing
+from mbench.cli.arguments import NEW_FILE, PATH
 from mbench.core.errors import UsageError
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -18,7 +19,9 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON d
 target_dirs = click.option(
     "--targets", "target_dirs", type=PATH, multiple=True, metavar="DIR", help="More folders of target folders."
 )
-target = click.option("--target", default="host", metavar="NAME", help="Hardware target.  [default: host]")
+target = click.option(
+    "--target", type=completing.TARGET, default="host", metavar="NAME", help="Hardware target.  [default: host]"
+)
 threads = click.option(
     "--threads",
     type=int,
@@ -28,6 +31,7 @@ threads = click.option(
 )
 dtype = click.option(
     "--dtype",
+    type=completing.TYPES,
     default=None,
     metavar="T[,T...]",
     help="float32, int8, bfloat16 (newer x86), float16 (GPUs, newer Arm); or several.  [default: float32]",
@@ -138,12 +142,19 @@ sustain = click.option(
 
 def device(text: str) -> Callable[[_Command], _Command]:
     """Return the option `--device`; `text` says what is done there."""
-    return click.option("--device", default=None, metavar="D", help=f"{text}  [default: the target's]")
+    return click.option(
+        "--device", type=completing.DEVICE, default=None, metavar="D", help=f"{text}  [default: the target's]"
+    )
 
 
 def file(name: str, text: str) -> Callable[[_Command], _Command]:
     """Return an option that names a file."""
     return click.option(name, type=PATH, default=None, metavar="FILE", help=text)
+
+
+def new_file(name: str, text: str) -> Callable[[_Command], _Command]:
+    """Return an option that names a file to write, which is refused at once where it cannot be."""
+    return click.option(name, type=NEW_FILE, default=None, metavar="FILE", help=text)
 
 
 def timeout(text: str, **settings: Any) -> Callable[[_Command], _Command]:

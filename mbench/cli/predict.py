@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
-from mbench.cli import options, printing
+from mbench.cli import completing, options, printing
 from mbench.cli.arguments import PATH
+from mbench.cli.command import command
 
 
-@click.command()
-@click.argument("networks", nargs=-1, required=True, metavar="NETWORK...")
+@command(short_help="Predict what networks cost; nothing is measured.")
+@click.argument("networks", type=completing.NETWORK, nargs=-1, required=True, metavar="NETWORK...")
 @options.target
 @options.device("Where it was measured.")
 @options.threads

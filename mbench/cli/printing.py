@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -24,12 +25,19 @@ COLUMNS = 80
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return what prints on standard output, or on standard error: nothing in a text can steer the terminal."""
+    """Return what prints on standard output, or on standard error: nothing in a text can steer the terminal.
+
+    What is no terminal has lines as long as they come, for `grep` and for files, unless `COLUMNS` says how wide it is.
+    `NO_COLOR`, `FORCE_COLOR` and `TERM=dumb` are rich's own to obey.
+    """
     from rich.console import Console, ConsoleOptions
     from rich.segment import Segment
 
+    from mbench.terminal.table import UNLIMITED
+
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else COLUMNS
+    asked = os.environ.get("COLUMNS", "")
+    width = None if stream.isatty() or (asked.isdigit() and int(asked)) else UNLIMITED
 
     class Plain(Console):
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
@@ -38,7 +46,8 @@ def console(*, stderr: bool = False) -> Console:
                 usual = segment.control or segment.text.isprintable()
                 yield segment if usual else Segment(plain.visible(segment.text), segment.style)
 
-    return Plain(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    interactive = stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    return Plain(file=stream, width=width, force_interactive=interactive, highlight=False, markup=False, emoji=False)
 
 
 def remark(text: str) -> None:
@@ -46,11 +55,13 @@ def remark(text: str) -> None:
     console(stderr=True).print(text, soft_wrap=True)
 
 
-def progress(names: Sequence[str], shares: Mapping[str, float] | None = None, /) -> AbstractContextManager[Progress]:
+def progress(
+    names: Sequence[str], shares: Mapping[str, float] | None = None, load_s: float = 0.0, /
+) -> AbstractContextManager[Progress]:
     """Show the progress of some work on standard error: the display that commands give to `mbench.api`."""
     from mbench.terminal import progress as shown
 
-    return shown.show(console(stderr=True), names, shares)
+    return shown.show(console(stderr=True), names, shares, load_s)
 
 
 class Hushed:
@@ -61,7 +72,9 @@ class Hushed:
         self.notes: list[str] = []
 
     @contextlib.contextmanager
-    def __call__(self, _names: Sequence[str], _shares: Mapping[str, float] | None = None, /) -> Iterator[Progress]:
+    def __call__(
+        self, _names: Sequence[str], _shares: Mapping[str, float] | None = None, _load_s: float = 0.0, /
+    ) -> Iterator[Progress]:
         """Return what the work reports to."""
         yield self
 

@@ -8,12 +8,13 @@ from typing import Literal
 import click
 
 from mbench.cli import streams
-from mbench.cli.arguments import PATH
+from mbench.cli.arguments import NEW_FILE, PATH
+from mbench.cli.command import command
 
 
-@click.command()
+@command(short_help="Make one page of records, or of all in a folder.")
 @click.argument("paths", type=PATH, nargs=-1, required=True, metavar="RECORD...")
-@click.option("-o", "--output", type=PATH, required=True, metavar="FILE.html", help="The page to write.")
+@click.option("-o", "--output", type=NEW_FILE, required=True, metavar="FILE.html", help="The page to write.")
 @click.option(
     "--plotlyjs",
     type=click.Choice(["inline", "directory"]),
@@ -22,7 +23,7 @@ from mbench.cli.arguments import PATH
     help="Put plotly's script into the page, or once beside the pages of a folder.",
 )
 def report(paths: tuple[Path, ...], output: Path, plotlyjs: Literal["inline", "directory"]) -> None:
-    """Make one page of one or several records."""
+    """Make one page of one or several records, or of all in a folder."""
     from mbench.core import no_gc
 
     with no_gc.not_collected():

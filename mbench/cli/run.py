@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from mbench.cli import options, printing, store_options, streams
-from mbench.cli.arguments import PATH
+from mbench.cli import completing, hints, options, printing, store_options, streams
+from mbench.cli.arguments import NEW_FOLDER, PATH
+from mbench.cli.command import command
 from mbench.core import exits, plain
 from mbench.core.errors import MbenchError, OutputError, UsageError
 from mbench.core.exits import Exit
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
 
 _WITH_RESUME = ("resume", "store_url", "no_cache", "build_timeout_s", "executor", "quiet", "as_json")
 """Parameters that go with `--resume`; the record has the others."""
+_LOOKED_AT = 5
+"""Records of a folder, the newest, among which the one before is looked for."""
 
 
-@click.command()
-@click.argument("networks", nargs=-1, metavar="[NETWORK]...")
+@command(short_help="Compile, measure and explain networks; write a page.")
+@click.argument("networks", type=completing.NETWORK, nargs=-1, metavar="[NETWORK]...")
 @options.target
 @options.device("Where to run.")
 @options.threads
@@ -35,7 +39,7 @@ _WITH_RESUME = ("resume", "store_url", "no_cache", "build_timeout_s", "executor"
 @click.option(
     "-o",
     "--output",
-    type=PATH,
+    type=NEW_FOLDER,
     default="mbench-results",
     metavar="DIR",
     help="Where to write.  [default: mbench-results]",
@@ -118,7 +122,31 @@ def run(
         interrupted, path = True, error.path
         record = record_files.read(path)
     code = _shown(record, path, as_json=as_json, interrupted=interrupted, quiet=hushed if quiet else None)
-    return code if into is None else _stored(record, path, into, code)
+    code = code if into is None else _stored(record, path, into, code)
+    if code == Exit.DONE and hints.wanted(hushed=as_json or quiet):
+        hints.after(_next(record, path), hushed=False)
+    return code
+
+
+def _next(record: Record, path: Path) -> str:
+    """Return what comes after a run: to compare it with the one before, or with the one that comes next."""
+    before = _before(record, path)
+    if before is not None:
+        return f"mbench compare {plain.quoted(before)} {plain.quoted(path)}"
+    return f"after a change, run again, then: mbench compare {plain.quoted(path)} NEW.json"
+
+
+def _before(record: Record, path: Path) -> Path | None:
+    """Return the newest earlier record of the same networks in the folder of a record; None: there is none."""
+    from mbench.core import record_files
+
+    for file in sorted(path.parent.glob("*.json"), reverse=True)[:_LOOKED_AT]:
+        if file.name < path.name:
+            with contextlib.suppress(MbenchError):
+                other = record_files.read(file)
+                if (other.settings.variants, other.target.name) == (record.settings.variants, record.target.name):
+                    return file
+    return None
 
 
 def _checked_store(given: str | None) -> str | None:

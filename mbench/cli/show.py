@@ -8,28 +8,24 @@ import click
 
 from mbench.cli import options, printing
 from mbench.cli.arguments import PATH
+from mbench.cli.command import command
 
 
-@click.command()
+@command(short_help="Print a record: totals, comparison, slowest layers.")
 @click.argument("record", type=PATH)
 @options.as_json
 def show(record: Path, as_json: bool) -> None:
     """Print RECORD: totals, the comparison, the slowest layers.
 
-    Of a folder with records of one job, the newest is shown, as 'compare' and
-    'gate' take it. RECORD may also be a file of 'mbench fit'.
+    Of a folder or a glob the newest is shown. RECORD may also be a file of
+    'mbench fit'.
     """
-    from mbench.core import fit_files
+    from mbench.analysis import found_records
     from mbench.core.fit_records import FitRecord
 
-    if record.is_dir():
-        from mbench.gating import sides
-
-        newest = sides.read(record)
-        printing.remark(f"record  {newest.path}")
-        printing.record(newest.record, as_json=as_json)
-        return
-    found = fit_files.read_either(record)
+    file, found = found_records.newest(record)
+    if file != record:
+        printing.remark(f"record  {file}")
     if isinstance(found, FitRecord):
         printing.found(found, as_json=as_json)
     else:

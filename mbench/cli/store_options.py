@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mbench.cli import completing
+
 if TYPE_CHECKING:
     import datetime
 
@@ -23,9 +25,11 @@ store_of_run = click.option(
     help="Also add the record to this store.  [default: MBENCH_STORE, mbench.toml, or none]",
 )  # fmt: skip
 _PLACES = (
-    click.option("--target", "targets", multiple=True, metavar="NAME", help="Hardware targets."),
+    click.option(
+        "--target", "targets", type=completing.TARGET, multiple=True, metavar="NAME", help="Hardware targets."
+    ),
     click.option("--machine", "machines", multiple=True, metavar="NAME", help="Machines that ran them."),
-    click.option("--dtype", "dtypes", multiple=True, metavar="T", help="Types, such as int8."),
+    click.option("--dtype", "dtypes", type=completing.TYPES, multiple=True, metavar="T", help="Types, such as int8."),
     click.option("--threads", "threads", type=int, multiple=True, metavar="N", help="Threads."),
     click.option("--branch", "branches", multiple=True, metavar="NAME", help="Values of the label 'branch'."),
 )

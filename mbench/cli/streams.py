@@ -7,6 +7,7 @@ trouble; one that is slow is waited for. Imports nothing heavy: it must be there
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import os
@@ -16,6 +17,21 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 CLOSED = "it is closed"
+_LETTERS = {
+    0xB5: "u", 0x3BC: "u", 0xD7: "x", 0x2026: "...", 0x2013: "-", 0x2014: "-", 0x2212: "-", 0x2265: ">=", 0x2264: "<=",
+    0xB1: "+-", 0x2192: "->", 0xB7: ".", 0xB0: " deg", 0xB2: "2", 0x2248: "~",
+}  # fmt: skip
+"""What stands for a character where an encoding lacks it, as ASCII does; for any other stands `?`."""
+
+
+def _lettered(error: UnicodeError) -> tuple[str, int]:
+    """Return what is written instead of characters that an encoding lacks, and where to go on."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_LETTERS.get(ord(char), "?") for char in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error("mbench.letters", _lettered)
 
 
 class Sink(io.RawIOBase):
@@ -123,7 +139,7 @@ def print_commands(lines: str) -> None:
 
 def _text(sink: Sink, stream: TextIO | None) -> TextIO:
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    return _GuardedText(sink, encoding=encoding, errors="replace", write_through=True)  # type: ignore[arg-type]
+    return _GuardedText(sink, encoding=encoding, errors="mbench.letters", write_through=True)  # type: ignore[arg-type]
 
 
 def _occupy(descriptor: int) -> None:

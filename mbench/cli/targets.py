@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from mbench.cli import options, printing, streams
+from mbench.cli import completing, options, printing, streams
+from mbench.cli.command import command
 
 
-@click.command()
-@click.argument("name", required=False)
+@command(short_help="List the hardware targets, or show one.")
+@click.argument("name", type=completing.TARGET, required=False)
 @options.target_dirs
 @options.as_json
 def targets(name: str | None, target_dirs: tuple[Path, ...], as_json: bool) -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
-from mbench.cli import options, printing
-from mbench.core import exits
+from mbench.cli import completing, hints, options, printing
+from mbench.cli.command import command
+from mbench.core import exits, plain
 
 
-@click.command()
-@click.argument("networks", nargs=-1, required=True, metavar="NETWORK...")
+@command(short_help="Find quicker ways to make kernels; 'run' uses them.")
+@click.argument("networks", type=completing.NETWORK, nargs=-1, required=True, metavar="NETWORK...")
 @options.target
 @options.device("Where to measure.")
 @options.threads
@@ -78,4 +79,7 @@ def tune(
         printing.remark(f"interrupted: {said} kernels are tuned; the same command goes on")
     if found.file.exists():
         printing.remark(f"choices {found.file}")
+    if found.complete() and not interrupted:
+        asked_for = " ".join(map(plain.quoted, (*networks, "--target", target)))
+        hints.after(f"mbench run {asked_for}", hushed=as_json)
     return exits.of_work(complete=found.complete(), interrupted=interrupted)

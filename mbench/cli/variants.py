@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
-from mbench.cli import options, printing, streams
+from mbench.cli import completing, options, printing, streams
+from mbench.cli.command import command
 
 
-@click.command()
-@click.argument("network", required=False)
+@command(short_help="List the networks, or the layers of one.")
+@click.argument("network", type=completing.NETWORK, required=False)
 @options.input_shapes
 @click.option("--published", is_flag=True, help="Counts of NETWORK, or of all, beside those that are published.")
 @options.as_json

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from mbench.core import record_files, regular_files, strict_json, system_limits
+from mbench.core import record_files, regular_files, strict_json
 from mbench.core.atomic_files import write_atomically
 from mbench.core.errors import RecordError, shown
 from mbench.core.fit_records import FORMAT_VERSION, FitRecord
@@ -96,7 +96,7 @@ def _bytes(path: str | os.PathLike[str]) -> bytes:
     try:
         return regular_files.read(path, most_bytes=record_files.MOST_BYTES)
     except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {system_limits.why(error)}") from error
+        raise record_files.unreadable(path, error) from error
 
 
 def _broken(found: FitRecord) -> str:

@@ -41,13 +41,14 @@ class Display(Protocol):
     """Makes a `Progress` for the time that some work takes."""
 
     def __call__(
-        self, names: Sequence[str], shares: Mapping[str, float] | None = None, /
+        self, names: Sequence[str], shares: Mapping[str, float] | None = None, load_s: float = 0.0, /
     ) -> AbstractContextManager[Progress]:
         """Return it as a context.
 
         Args:
             names: what there is to do: networks or kernels.
             shares: how much of one of them is done when a stage begins, from 0 to 1; None: a run's.
+            load_s: of a run: how long each of them runs without a pause after its sessions.
         """
         ...
 
@@ -64,6 +65,8 @@ class _Silence:
 
 
 @contextlib.contextmanager
-def silent(_names: Sequence[str], _shares: Mapping[str, float] | None = None, /) -> Iterator[Progress]:
+def silent(
+    _names: Sequence[str], _shares: Mapping[str, float] | None = None, _load_s: float = 0.0, /
+) -> Iterator[Progress]:
     """Show nothing: the display of programs."""
     yield _Silence()

@@ -148,8 +148,14 @@ def read(path: str | os.PathLike[str]) -> Record:
     try:
         data = regular_files.read(path, most_bytes=MOST_BYTES)
     except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {system_limits.why(error)}") from error
+        raise unreadable(path, error) from error
     return decode(data, source=str(path))
+
+
+def unreadable(path: str | os.PathLike[str], error: OSError) -> RecordError:
+    """Return the error of a file that cannot be read, with what lies beside it under a near name."""
+    near = regular_files.near_name(Path(path)) if isinstance(error, FileNotFoundError) else ""
+    return RecordError(f"{path}: cannot be read: {system_limits.why(error)}{near}")
 
 
 def write(path: Path, record: Record) -> None:

@@ -9,7 +9,11 @@ import stat
 from io import BufferedReader
 from pathlib import Path
 
+from mbench.core.errors import did_you_mean
+
 MOST_BYTES = 1 << 30
+_COMPARED = 2000
+"""Names of a folder that one that is not there is compared with."""
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -104,6 +108,15 @@ def check_possible(path: Path) -> None:
     except OSError as error:
         if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
             raise
+
+
+def near_name(path: Path) -> str:
+    """Return `; did you mean 'x'?` for what lies beside a path that is not there, or nothing if none is near."""
+    try:
+        names = os.listdir(path.parent)  # noqa: PTH208 - names, and of a folder that may not be there
+    except OSError:
+        return ""
+    return did_you_mean(path.name, names[:_COMPARED])
 
 
 def _refusal(path: str | os.PathLike[str], kind: str) -> OSError:

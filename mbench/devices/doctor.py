@@ -125,7 +125,8 @@ def _gpu() -> Iterator[Check]:
     """Yield the GPU, and, where there is one, what measuring on it needs."""
     gpu = gpus.found()
     if gpu is None:
-        yield Check("gpu", "ok", "NVML and nvidia-smi show none; targets cuda_* can be compiled for, not measured")
+        why = gpus.absent().partition("; ")[0] or "the NVIDIA driver shows none"
+        yield Check("gpu", "ok", f"none: {why}; targets cuda_* can be compiled for, not measured")
         return
     driver = f"driver {gpu.driver or 'of unknown version'}, which runs CUDA up to {gpu.cuda or 'an unknown version'}"
     yield Check("gpu", "ok", f"{gpu.name} ({gpu.arch}); {driver}")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mbench.analysis import frame, runs
-from mbench.core import artifact, record_files
+from mbench.analysis import found_records, frame, runs
+from mbench.core import artifact
 from mbench.core.artifact import Artifact
 from mbench.core.errors import BuildError, RecordError, UsageError
 from mbench.core.records import Record, Result
@@ -67,7 +67,7 @@ def read(path: Path) -> Given:
         for file in files
         if (before := first.setdefault(os.path.realpath(file), file)) != file
     ]
-    found = [(file, record_files.read(file)) for file in first.values()]
+    found = found_records.of_files(first.values(), path)
     copies = runs.copies([record for _, record in found])
     links += [f"{found[copy.at][0]} {copy.why} as {found[copy.of][0]}" for copy in copies]
     left_out = {copy.at for copy in copies}

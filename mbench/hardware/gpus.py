@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -21,6 +22,9 @@ _QUERY = (
     *("memory.total", "clocks.max.sm", "clocks.max.mem", "enforced.power.limit"),
 )
 _WAIT_S = 30
+_ROOT = Path("/")
+_NVIDIA, _DISPLAY = "0x10de", "0x03"
+"""Of a device on PCI: the vendor, and how the class of graphics and compute devices begins."""
 _NO_NVML = "nvidia-smi does not report it; pip install 'mobilenet-bench[gpu]'"
 
 
@@ -131,11 +135,31 @@ def _description(gpu: Gpu, target: Target) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------- what is amiss
+def absent(*, root: Path | None = None) -> str:
+    """Return what is missing where no GPU was found, and what to do; empty where there is a driver that shows none."""
+    root = root or _ROOT
+    if (root / "proc/driver/nvidia/version").exists():
+        return ""
+    pci = root / "sys/bus/pci/devices"
+    if any(_is_gpu(device) for device in sorted(pci.glob("*"))):
+        return "this machine's NVIDIA GPU has no driver; install the NVIDIA driver"
+    return "this machine has no NVIDIA GPU; measure on another, or give this container one (docker run --gpus all)"
+
+
+def _is_gpu(device: Path) -> bool:
+    try:
+        vendor, kind = (device / "vendor").read_text().strip(), (device / "class").read_text().strip()
+    except OSError:
+        return False
+    return vendor == _NVIDIA and kind.startswith(_DISPLAY)
+
+
 def no_compiling(arch: str) -> str:
     """Return why nothing can be compiled for an architecture here; empty where it can."""
     compiler = toolkit()
     if compiler is None:
-        return "compiling for CUDA needs nvcc, which is not on PATH; install the CUDA toolkit"
+        nowhere = "" if found() or not absent() else f", and {absent().partition('; ')[0]}"
+        return f"compiling for CUDA needs nvcc, which is not on PATH{nowhere}; install the CUDA toolkit"
     if compiler.archs and arch.rstrip("af") not in compiler.archs:
         known = ", ".join(compiler.archs)
         return f"nvcc {compiler.release} does not know {arch}, it knows {known}; install a newer CUDA toolkit"
@@ -148,7 +172,7 @@ def no_measuring(arch: str) -> str:
         gpu = nvml.open_device().describe()
     except nvml.NotReported as error:
         if (other := _by_smi()) is None:
-            return f"compile only: {error}"
+            return f"compile only: {absent() or error}"
         gpu = other
     except nvml.DeviceLost as error:
         return str(error)

@@ -66,16 +66,18 @@ def load(name: str, *, extra_dirs: Sequence[Path] = ()) -> Target:
 
 
 def _near(name: str, known: Iterable[str]) -> tuple[str, ...]:
-    """Return the known names that are nearest to one, separators apart; none that differs in more than a few letters.
+    """Return the known names that are nearest to one, separators apart, by a few letters; else those that begin so.
 
     One letter in four may differ, and of two names with equally many differences both are offered.
     """
-    bare = _bare(name)
+    bare, known = _bare(name), tuple(known)
     found: dict[str, int] = {}
     for other in known:
         distance = _distance(bare, _bare(other))
         if distance <= max(1, len(bare) // 4):
             found[other] = distance
+    if not found and len(bare) >= _OFFERED:
+        return tuple(sorted(other for other in known if _bare(other).startswith(bare)))[:_OFFERED]
     least = min(found.values(), default=0)
     return tuple(sorted(other for other, distance in found.items() if distance == least))[:_OFFERED]
 
@@ -259,7 +261,8 @@ def _of_gpu(known: dict[str, tuple[Target, Path]]) -> Target:
     choices = ", ".join(sorted(target.name for target in by_arch.values()))
     gpu = gpus.found()
     if gpu is None:
-        raise TargetError(f"target 'cuda': nvidia-smi shows no GPU on this machine; name the target: {choices}")
+        why = gpus.absent().partition("; ")[0] or "the NVIDIA driver shows no GPU"
+        raise TargetError(f"target 'cuda': {why}; to compile for another machine's, name it: {choices}")
     if gpu.arch not in by_arch:
         raise TargetError(f"target 'cuda': there is none for {gpu.name} ({gpu.arch}); name one: {choices}")
     return gpus.as_found(by_arch[gpu.arch], gpu)

@@ -62,7 +62,7 @@ def of_check(verdict: HistoryVerdict) -> Listing:
         parts.extend(_section(_TITLES[standing], list(group), several=several))
     if shown.accepted:
         parts.append(text("Accepted by the checked-in list", style="bold"))
-        parts.extend(Padding(text(each), (0, 0, 0, 2)) for each in shown.accepted)
+        parts.extend(Padding(text(each), (0, 0, 0, 2), expand=False) for each in shown.accepted)
     left_out = [
         f"{count} {why}" for count, why in ((shown.ended, "ended"), (shown.short, "with too few runs")) if count
     ]
@@ -91,7 +91,7 @@ def _section(title: str, findings: Sequence[HistoryFinding], *, several: bool) -
         said = "; ".join(filter(None, (_when(each.change), commits(each.change), *each.change.causes)))
         reasons.setdefault((_network(each, several=several), said), []).append(each.quantity.label)
     for (network, said), labels in reasons.items():
-        yield Padding(text(f"{network}, {', '.join(dict.fromkeys(labels))}: {said}"), (0, 0, 0, 2))
+        yield Padding(text(f"{network}, {', '.join(dict.fromkeys(labels))}: {said}"), (0, 0, 0, 2), expand=False)
     if len(findings) > _MOST:
         yield text(f"… and {len(findings) - _MOST} more: see --json")
 
@@ -158,7 +158,9 @@ def _chart(series: Series, changes: Sequence[Change]) -> Iterator[RenderableType
     yield text(units.counted(len(points), "run") + (f", {disturbed} disturbed" if disturbed else "") + _none(changes))
     for change in changes:
         said = (size(change), f"{points[change.at].at:%Y-%m-%d %H:%M}", _when(change), commits(change), *change.causes)
-        yield Padding(text(f"{labels.get(change.at, ' ')}  {'; '.join(filter(None, said))}"), (0, 0, 0, 2))
+        yield Padding(
+            text(f"{labels.get(change.at, ' ')}  {'; '.join(filter(None, said))}"), (0, 0, 0, 2), expand=False
+        )
 
 
 def _none(changes: Sequence[Change]) -> str:

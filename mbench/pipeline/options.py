@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib.util
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -34,6 +35,8 @@ from mbench.tuning.tuner import TuningJob
 MOST_SAMPLES, MEASURE_MAX_S = 100, 0.4
 """Of a session, where the number of samples is left open: end to end, and once more for the layers."""
 DEFAULT_TRIALS = 64
+_NAMED = 3
+"""Targets that a refusal names."""
 DEEP_NEEDS = ("xgboost", "cloudpickle")
 """What MetaSchedule imports and does not install."""
 
@@ -241,8 +244,17 @@ def refuse_types(networks: Iterable[Variant], target: Target) -> None:
             needs = f"needs {feature}, which it lacks" if lacking else "is not compiled for it"
             raise UsageError(
                 f"target {target.name!r} takes {', '.join(taken)}; dtype {dtype!r} {needs}; it is for "
-                f"{', '.join(_taking(dtype))}"
+                f"{_nearest(list(_taking(dtype)), target.name)}"
             )
+
+
+def _nearest(names: Sequence[str], name: str) -> str:
+    """Return whole platforms and the targets whose names are most like another one, and how many more there are."""
+    whole = {f"{platform.words}s" for platform in platforms.PLATFORMS.values()} & set(names)
+    nearest = sorted(names, key=lambda each: (each not in whole, -difflib.SequenceMatcher(None, each, name).ratio()))
+    nearest = nearest[: _NAMED + len(whole)]
+    shown, more = [each for each in names if each in nearest], len(names) - len(nearest)
+    return ", ".join(shown) + (f" and {more} more: see 'mbench targets'" if more else "")
 
 
 def _taking(dtype: str) -> Iterator[str]:

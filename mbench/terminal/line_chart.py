@@ -18,6 +18,8 @@ from mbench.core import plain
 
 _ROWS = 11
 _FEWEST_COLUMNS = 10
+_WIDEST = 160
+"""Columns of a chart with all around it, in a terminal that is wider, or in a file."""
 _BEYOND = 0.02
 """Share of the values on each side that may lie beyond the chart …"""
 _BESIDE = 0.5
@@ -88,7 +90,7 @@ class LineChart:
         scale = _Scale([value for value, quiet in zip(self.values, self.quiet, strict=True) if quiet] or self.values)
         labels = {row: self.show(scale.value(row)) for row in (0, _ROWS // 2, _ROWS - 1)}
         margin = max(map(len, labels.values())) + 1
-        columns = max(_FEWEST_COLUMNS, min(options.max_width - margin - 1, _wide(len(self.values))))
+        columns = max(_FEWEST_COLUMNS, min(min(options.max_width, _WIDEST) - margin - 1, _wide(len(self.values))))
         grid = self._drawn(scale, columns, characters)
         for row, cells in enumerate(grid):
             yield Text(f"{labels.get(row, ''):>{margin - 1}} {characters.axis}") + cells

@@ -14,6 +14,8 @@ from rich.text import Text
 from mbench.terminal.time_left import Clock, Estimator, SessionsLeft, ShareLeft, read
 
 BUILT = 0.3
+LOADED = 0.7
+"""How much of it is done before it runs under load, where it does."""
 """How much of a network's work is done once it is compiled; its sessions share the rest."""
 SESSION_SHARES = {
     "connecting": 0.0,
@@ -33,7 +35,7 @@ SESSION_SHARES = {
 _BRIEFLY = {"measuring layers": "layers", "metering energy": "energy", "metering layers": "layer energy"}
 _ALL_SHOWN = 12
 """Up to so many networks have a bar each; of more, only the one that is measured."""
-_BAR, _STAGE = 14, 20
+_BAR, _STAGE = 30, 20
 """Columns of a bar, and of the stage beside it."""
 _OVER = ("done", "failed")
 
@@ -47,17 +49,23 @@ def share(stage: str, fraction: float, shares: Mapping[str, float]) -> float:
     return begun + (after - begun) * fraction if stage in shares else 0.0
 
 
-def share_of_run(stage: str, fraction: float) -> float:
-    """Return how much of a network's work is done, 0 to 1, at a stage as a run reports it, such as `2/5 measuring`."""
-    said = read(stage)
+def share_of_run(stage: str, fraction: float, *, loaded: bool = False) -> float:
+    """Return how much of a network's work is done, 0 to 1, at a stage as a run reports it, such as `2/5 measuring`.
+
+    Args:
+        stage: as it is reported.
+        fraction: of the stage, which is done.
+        loaded: whether each network runs without a pause after its sessions.
+    """
+    said, sessions_end = read(stage), LOADED if loaded else 1.0
     if said.name in _OVER:
         return 1.0
     if said.name == "compiling":
         return BUILT * fraction
     if said.under_load:
-        return 1.0
+        return sessions_end + (1 - sessions_end) * fraction
     within = share(said.name, fraction, SESSION_SHARES)
-    return BUILT + (1 - BUILT) * min(1.0, (said.number - 1 + within) / said.of)
+    return BUILT + (sessions_end - BUILT) * min(1.0, (said.number - 1 + within) / said.of)
 
 
 class Lines:
@@ -136,11 +144,26 @@ class Bars:
         names: Sequence[str],
         shares: Mapping[str, float] | None = None,
         clock: Clock = time.monotonic,
+        load_s: float = 0.0,
     ) -> None:
-        """Show bars on `console` for `names`; `shares`: see `share`, None: of a run; `clock` in seconds."""
+        """Show bars on `console` for `names`.
+
+        Args:
+            console: the terminal.
+            names: what there is to do.
+            shares: see `share`; None: of a run.
+            clock: in seconds.
+            load_s: of a run: how long each network then runs without a pause.
+        """
         self._console = console
-        self._share = share_of_run if shares is None else functools.partial(share, shares=shares)
-        self.left: Estimator = SessionsLeft(names, clock) if shares is None else ShareLeft(names, self._share, clock)
+        self._share = (
+            functools.partial(share_of_run, loaded=load_s > 0)
+            if shares is None
+            else functools.partial(share, shares=shares)
+        )
+        self.left: Estimator = (
+            SessionsLeft(names, clock, load_s) if shares is None else ShareLeft(names, self._share, clock)
+        )
         longest = max(map(len, names), default=0)
         self.progress = Progress(
             TextColumn("{task.description}", markup=False),
@@ -202,11 +225,13 @@ def _word(stage: str, fraction: float) -> str:
 
 
 @contextmanager
-def show(console: Console, names: Sequence[str], shares: Mapping[str, float] | None = None) -> Iterator[Bars | Lines]:
+def show(
+    console: Console, names: Sequence[str], shares: Mapping[str, float] | None = None, load_s: float = 0.0
+) -> Iterator[Bars | Lines]:
     """Yield what to report progress to, for as long as the work takes. `shares`: see `share`; None: it is a run."""
-    if not console.is_terminal:
+    if not console.is_interactive:  # colours may be forced on a pipe, and a dumb terminal moves no cursor
         yield RunLines(console, names) if shares is None else Lines(console, names)
         return
-    bars = Bars(console, names, shares)
+    bars = Bars(console, names, shares, load_s=load_s)
     with bars.progress:
         yield bars

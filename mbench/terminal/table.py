@@ -21,6 +21,8 @@ from mbench.core import plain
 
 _RULED = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """A rule under the heads and nothing else; readable in a pipe and in any encoding."""
+UNLIMITED = 10_000
+"""Columns of what is no terminal: a line there is as long as what it says."""
 _NARROWEST = 20
 """Columns that a paragraph takes at least."""
 
@@ -190,7 +192,7 @@ class Fitted:
 
 
 class Beside:
-    """Tables side by side where there is room, else one below the other."""
+    """Tables side by side where a terminal has room, else one below the other."""
 
     def __init__(self, *parts: RenderableType) -> None:
         """Take them from left to right."""
@@ -199,7 +201,8 @@ class Beside:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield them as they fit."""
         widths = [Measurement.get(console, options, part).maximum for part in self.parts]
-        if sum(widths) + 2 * (len(widths) - 1) > options.max_width:
+        apart = options.max_width >= UNLIMITED  # in a file, a line is one row of one table
+        if apart or sum(widths) + 2 * (len(widths) - 1) > options.max_width:
             yield from self.parts
             return
         grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)

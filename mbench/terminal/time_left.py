@@ -96,14 +96,14 @@ class _Current:
 class SessionsLeft:
     """The time left of a run: sessions to come, each as long as those of its network that are over, or as all are."""
 
-    def __init__(self, names: Sequence[str], clock: Clock = time.monotonic) -> None:
-        """Begin; `clock` in seconds."""
+    def __init__(self, names: Sequence[str], clock: Clock = time.monotonic, load_s: float = 0.0) -> None:
+        """Begin; `clock` in seconds; `load_s`: how long each network is asked to run under load."""
         self._clock = clock
         self._networks = {name: _Lasting() for name in names}
         self._session: _Current | None = None
         self._load: _Loaded | None = None
-        self._load_s = 0.0
-        """How long each network is under load; 0: none was yet."""
+        self._load_s = load_s
+        """How long each network is under load: as asked for, then as the last one was."""
 
     def stage(self, variant: str, stage: str, fraction: float) -> None:
         """Hear of a stage."""

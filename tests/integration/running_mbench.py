@@ -49,7 +49,10 @@ class Running:
     ) -> None:
         self._mark = uuid.uuid4().hex
         paths = f"{STOPPING}{os.pathsep}{ROOT}"
-        environment = {**os.environ, "PYTHONPATH": paths, "MBENCH_CACHE_DIR": str(cache), "MARK": self._mark, **environ}
+        environment = {
+            **os.environ, "COLUMNS": "80", "PYTHONPATH": paths, "MBENCH_CACHE_DIR": str(cache), "MARK": self._mark,
+            **environ,
+        }  # fmt: skip
         if temporary:
             environment["TMPDIR"] = str(temporary)
         if tuned:

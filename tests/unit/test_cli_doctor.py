@@ -20,6 +20,9 @@ def test_what_was_looked_at_is_listed_with_what_to_do(run: Mbench, monkeypatch: 
     assert [" ".join(line.split()) for line in shown.out.splitlines()] == [
         "ok memory 8 GB",
         "missing QEMU qemu-aarch64 is not on PATH; apt install it",
+        "ok mbench.toml none in this folder; defaults of options can stand there",
     ]
     listed = json.loads(run(doctor, "--json").out)
-    assert [(each["name"], each["status"]) for each in listed] == [("memory", "ok"), ("QEMU", "missing")]
+    assert [(each["name"], each["status"]) for each in listed] == [
+        ("memory", "ok"), ("QEMU", "missing"), ("mbench.toml", "ok"),
+    ]  # fmt: skip

@@ -100,7 +100,7 @@ def test_wrong_use(run: Mbench, folder: Path) -> None:
     assert_one_line(run(history, "list", "--store", "mysql://x/y"), "this database is not known")
     run(history, "add", folder)
     assert_one_line(run(history, "list", "--since", "yesterday"), "--since 'yesterday': expected a date")
-    assert_one_line(run(history, "export", folder / "run-1.json"), "cannot be made", code=4)
+    assert_one_line(run(history, "export", folder / "run-1.json"), "run-1.json is a file, expected a folder")
     assert_one_line(run(history, "list", "--store", folder / "run-1.json"), "is no database of SQLite")
     assert_one_line(run(history, "add", folder, "--store", folder / "no" / "a.db"), "its folder is not there", code=4)
 

@@ -22,7 +22,9 @@ COMMANDS = ("", *(str(command.name) for command in main.COMMANDS), *DEVICE_COMMA
 
 # --------------------------------------------------------------------------------------------------------- wrong use
 WRONG = {
-    "rnu": ("No such command 'rnu'", "'run'"),
+    "run --treads 2": ("No such option '--treads'; did you mean '--threads'?",),
+    "targets arm64_cortex": ("did you mean 'arm64_cortex_a53' or 'arm64_cortex_a55' or",),
+    "rnu": ("No such command 'rnu'", "did you mean 'mbench run'?"),
     "--nope": ("--nope",),
     "run --nope": ("--nope", "see 'mbench run --help'"),
     "run mobilnet_v1_1.0_224": ("'mobilnet_v1_1.0_224' is not known", "did you mean 'mobilenet_v1_1.0_224'?"),

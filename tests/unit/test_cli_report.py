@@ -41,7 +41,14 @@ def test_report_never_overwrites_a_record(run: Mbench, record_file: Path) -> Non
     assert record_file.read_bytes() == before
 
 
-@pytest.mark.parametrize("output", ["none/page.html", ".", "/proc/page.html"])
-def test_report_where_nothing_can_be_written(run: Mbench, record_file: Path, output: str) -> None:
-    assert_one_line(run(report, record_file, "-o", output), "cannot be written", code=4)
+@pytest.mark.parametrize(
+    ("output", "said", "code"),
+    [
+        ("none/page.html", "--output none/page.html: the folder none does not exist; make it first", 2),
+        (".", "--output .: it is a folder, expected a file", 2),
+        ("/proc/page.html", "nothing can be written into the folder /proc", 2),
+    ],
+)
+def test_report_where_nothing_can_be_written(run: Mbench, record_file: Path, output: str, said: str, code: int) -> None:
+    assert_one_line(run(report, record_file, "-o", output), said, code=code)
     assert list(Path.cwd().iterdir()) == []

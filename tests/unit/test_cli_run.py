@@ -30,7 +30,7 @@ QUICK = ("mobilenet_v1_0.25_32", "--target", "x86_64_v2", "--repeat", "3")
 def test_output_is_a_file(run: Mbench) -> None:
     Path("taken").write_text("precious")
     assert_one_line(run(command, *QUICK, "--output", "taken"), "--output taken", "is a file, expected a folder")
-    assert_one_line(run(command, *QUICK, "--output", "taken/below"), "folder taken does not exist")
+    assert_one_line(run(command, *QUICK, "--output", "taken/below"), "--output taken/below: taken is a file")
     assert Path("taken").read_text() == "precious"
 
 

@@ -69,6 +69,12 @@ def test_bad_files(run: Mbench, tmp_path: Path, record_file: Path, name: str) ->
     assert list(Path.cwd().iterdir()) == []
 
 
+def test_a_near_name_beside_a_record_that_is_not_there_is_offered(run: Mbench, record_file: Path) -> None:
+    there = record_file.with_name("recrod.json")
+    assert_one_line(run(show, there), "cannot be read: No such file or directory; did you mean 'record.json'?")
+    assert_one_line(run(show, "none/record.json"), "No such file or directory\n")
+
+
 def test_of_a_folder_the_newest_record_is_shown(run: Mbench, tmp_path: Path) -> None:
     first = factory.record()
     newer = msgspec.structs.replace(factory.record(run_id="newer"), created_at_utc="2031-01-01T00:00:00Z")

@@ -13,7 +13,7 @@ from recorded_nvml import Recording
 
 from mbench.core.machine_types import Host
 from mbench.devices import doctor, registry, toolchain
-from mbench.hardware import cudart, host, linker, nvml, targets
+from mbench.hardware import cudart, gpus, host, linker, nvml, targets
 from mbench.measure import meters
 
 QEMU = 'case "$1" in --version) echo "{name} version {version}";; -h) echo "{options}  x";; esac'
@@ -32,6 +32,7 @@ def _no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
         raise nvml.NotReported("no driver here; install it")
 
     monkeypatch.setattr(nvml, "open_device", refuse)
+    monkeypatch.setattr(gpus, "absent", lambda: "no GPU here; buy one")
 
 
 OPEN = nvml.open_device
@@ -119,7 +120,7 @@ def test_what_can_be_compiled_and_measured(quiet: Host, tmp_path: Path) -> None:
     assert "4 cores, 8 processors" in checks["target host"][0].text
     assert "compile and emulate; not measured here" in checks["targets arm"][0].text
     assert "arm64_cortex_a72" in checks["targets arm"][0].text
-    assert "compile; compile only: no driver here" in checks["targets gpu"][0].text
+    assert "compile; compile only: no GPU here" in checks["targets gpu"][0].text
 
 
 @pytest.mark.parametrize(

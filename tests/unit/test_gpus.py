@@ -21,6 +21,7 @@ esac
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the only folder on PATH, on a machine without a driver."""
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(gpus, "_ROOT", tmp_path)
     use(monkeypatch, "no_driver")
     return tmp_path
 
@@ -68,6 +69,9 @@ def test_no_gpu(tools: Path, answer: str) -> None:
 
 def test_nvcc_says_its_release_and_what_it_can_make_code_for(tools: Path) -> None:
     assert gpus.toolkit() is None
+    both = "needs nvcc, which is not on PATH, and this machine has no NVIDIA GPU; install the CUDA toolkit"
+    assert both in gpus.no_compiling("sm_90")
+    put(tools / "nvidia-smi", "echo '9.0, NVIDIA H100, 580.82.07, 81559, 1980, 2619, 700.00'")
     assert "needs nvcc, which is not on PATH; install the CUDA toolkit" in gpus.no_compiling("sm_90")
     nvcc(tools)
     assert gpus.toolkit() == gpus.Toolkit(release="13.0", archs=("sm_80", "sm_90"))
@@ -87,8 +91,23 @@ def test_an_old_nvcc_that_lists_nothing_is_tried(tools: Path) -> None:
 
 def test_no_driver(tools: Path) -> None:
     nvcc(tools)
-    said = "compile only: no NVIDIA driver: NVML reports 'Driver Not Loaded'; install the driver"
-    assert gpus.no_measuring("sm_90") == said
+    said = "this machine has no NVIDIA GPU; measure on another, or give this container one (docker run --gpus all)"
+    assert gpus.no_measuring("sm_90") == f"compile only: {said}"
+
+
+def test_what_is_missing_where_no_gpu_is_found(tmp_path: Path) -> None:
+    assert gpus.absent(root=tmp_path).startswith("this machine has no NVIDIA GPU; ")
+    for name, vendor, kind in (("0", "0x8086", "0x030000"), ("1", "0x10de", "0x040300"), ("2", "0x10de", "0x030200")):
+        assert "has no NVIDIA GPU" in gpus.absent(root=tmp_path)  # a GPU of others, and the audio device of one
+        device = tmp_path / "sys/bus/pci/devices" / name
+        device.mkdir(parents=True)
+        (device / "vendor").write_text(f"{vendor}\n")
+        (device / "class").write_text(f"{kind}\n")
+    assert gpus.absent(root=tmp_path) == "this machine's NVIDIA GPU has no driver; install the NVIDIA driver"
+    version = tmp_path / "proc/driver/nvidia/version"
+    version.parent.mkdir(parents=True)
+    version.write_text("NVRM version\n")
+    assert gpus.absent(root=tmp_path) == ""
 
 
 def test_a_gpu_with_a_driver_of_the_same_cuda_is_measured(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,7 +129,7 @@ def test_a_selector_that_is_none_is_refused(text: str, said: str) -> None:
     {
         "[gate.thresholds": "not valid TOML",
         "gate = 3": "gate: got 3, expected a table",
-        "[gate]\nthreshold = 3": "gate.threshold: unknown key; did you mean 'thresholds'",
+        "[gate.threshold]": "gate.threshold: unknown key; did you mean 'thresholds'",
         "[gate]\nthresholds = 3": "gate.thresholds: got 3, expected a table",
         "[gate.thresholds]\nlatency = 3": "latency is 3, expected a percentage",
         "[gate.thresholds]\nlatency = '0%'": "'0%', expected a percentage above 0",

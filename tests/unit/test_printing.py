@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,9 @@ COMMANDS = ("show record.json", "variants mobilenet_v1_0.5_160", "variants", "ta
 
 
 @pytest.mark.parametrize(
-    ("environment", "commands"), [({}, COMMANDS), ({"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}, COMMANDS[:2])]
+    ("environment", "commands"), [({}, COMMANDS), ({"NO_COLOR": "1", "TERM": "dumb"}, COMMANDS[:2])]
 )
-def test_piped_output_is_plain_and_fits_80_columns(
+def test_piped_output_is_plain_and_as_wide_as_columns_says(
     tmp_path: Path, environment: dict[str, str], commands: tuple[str, ...]
 ) -> None:
     record_files.write(tmp_path / "record.json", factory.record(failed=("mobilenet_v1_0.5_128",)))
@@ -41,6 +42,37 @@ def test_piped_output_is_plain_and_fits_80_columns(
         assert (done.returncode, done.stderr) == (0, ""), command
         assert "\x1b" not in done.stdout
         assert max(map(len, done.stdout.splitlines())) <= 80, command
+
+
+NAME = "mobilenet_v3_large_minimalistic_1.0_224_standard"
+
+
+def test_a_pipe_has_lines_as_long_as_they_come(tmp_path: Path) -> None:
+    record_files.write(tmp_path / "record.json", factory.record((NAME, "mobilenet_v1_0.5_160")))
+    shown = started("show", "record.json", env={"COLUMNS": ""}, cwd=tmp_path)
+    lines = shown.stdout.splitlines()
+    rows = [line for line in lines if line.startswith(NAME)]
+    assert "ok" in rows[0].split()
+    assert max(map(len, lines)) > 80
+    assert max(map(len, lines)) < 1000
+    assert [line for line in started("targets", env={"COLUMNS": ""}).stdout.splitlines() if line.startswith(" ")] == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"),
+    [({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)],
+)
+def test_colours_are_forced_and_forbidden(tmp_path: Path, environment: dict[str, str], coloured: bool) -> None:
+    record_files.write(tmp_path / "record.json", factory.record(failed=("mobilenet_v1_0.5_128",)))
+    done = started("show", "record.json", env={"TERM": "xterm-256color", **environment}, cwd=tmp_path)
+    assert bool(re.search("\x1b\\[[0-9;]*3[1-7]m", done.stdout)) == coloured
+
+
+@pytest.mark.parametrize("environment", [{"FORCE_COLOR": "1"}, {"TERM": "dumb"}])
+def test_no_bars_are_drawn_where_no_cursor_moves(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert not printing.console(stderr=True).is_interactive
 
 
 def small() -> Record:
@@ -120,7 +152,7 @@ def test_whatever_is_accepted_can_be_shown(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_what_is_hushed_keeps_remarks_and_shows_no_progress(capfd: pytest.CaptureFixture[str]) -> None:
     hushed = printing.Hushed()
-    with hushed(("one", "two")) as shown:
+    with hushed(("one", "two"), None, 60.0) as shown:
         shown.stage("one", "measuring", 0.5)
         shown.note("a remark")
     assert capfd.readouterr() == ("", "")

@@ -33,6 +33,12 @@ def test_shares_only_grow(order: tuple[str, ...]) -> None:
     assert all(0 <= share <= 1 for share in shares)
 
 
+def test_a_bar_is_full_when_the_load_is_over_and_not_before() -> None:
+    stages = [("compiling", 1.0), ("3/3 measured", 1.0), ("sustaining, 60 s left", 0.0), ("sustaining, 30 s left", 0.5)]
+    shares = [progress.share_of_run(stage, fraction, loaded=True) for stage, fraction in (*stages, ("done", 1.0))]
+    assert shares == pytest.approx([0.3, 0.7, 0.7, 0.85, 1.0])
+
+
 def test_sessions_have_equal_shares() -> None:
     begins = [progress.share_of_run(f"{number}/5 loading", 0.0) for number in range(1, 6)]
     sessions = 1 - progress.BUILT

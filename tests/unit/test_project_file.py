@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mbench.cli import main
 from mbench.core import project_file
 from mbench.core.errors import UsageError
 
@@ -28,7 +29,10 @@ def test_every_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("[history]\nstores = 'a.db'\n", "history.stores: unknown key; did you mean 'store'?"),
         ("[history]\nstore = 1\n", "history.store: got 1, expected a string"),
-        ("[histories]\n", "histories: unknown key"),
+        ("[gate.treshold]\n", "gate.treshold: unknown key"),
+        ("gate = 3\n", "gate: got 3, expected a table"),
+        ("[histories]\n", "histories: unknown key; did you mean 'history'?"),
+        ("run = 3\n", "run: unknown key"),
     ],
 )
 def test_what_it_may_not_hold(tmp_path: Path, text: str, said: str) -> None:
@@ -37,6 +41,16 @@ def test_what_it_may_not_hold(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(UsageError) as caught:
         project_file.read(file)
     assert said in str(caught.value)
+
+
+def test_commands_are_those_of_the_command_line() -> None:
+    assert set(project_file.COMMANDS) == set(main.main.commands)
+
+
+def test_defaults_of_options_are_not_looked_at(tmp_path: Path) -> None:
+    file = tmp_path / "mbench.toml"
+    file.write_text("[run]\nthreads = 1\n[gate]\npaired = true\n[history.list]\nbranch = 'main'\n")
+    assert project_file.read(file) == project_file.ProjectFile()
 
 
 def test_a_file_that_is_named_has_to_be_there(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from mbench.analysis import repeat
 from mbench.api import run as api
 from mbench.cli import main
 from mbench.cli.run import run
+from mbench.core import outputs
 from mbench.core.quantized import QuantizationSettings
 from mbench.core.records import Record
 from mbench.core.run_options import RunOptions, flag
@@ -81,7 +82,9 @@ OPTIONS = st.builds(
 
 @given(OPTIONS)
 def test_options_as_words_are_the_same_options(options: RunOptions) -> None:
-    networks, target, found = parsed(["mbench", "run", "net", *repeat.option_words(options)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outputs, "check_folder", lambda *_, **__: None)  # the folders are not there
+        networks, target, found = parsed(["mbench", "run", "net", *repeat.option_words(options)])
     assert (networks, target) == (("net",), "host")
     plain = {field: getattr(found, field) for field in RunOptions.__struct_fields__} | {"batch": found.batches}
     assert plain == {field: getattr(options, field) for field in RunOptions.__struct_fields__} | {

@@ -202,6 +202,7 @@ def test_an_encoding_that_lacks_characters(folder: Path, cache: Path) -> None:
         )
         assert done.returncode == (2 if arguments[-1].endswith("\udcff.json") else 0)
         assert done.stdout.isascii()
+        assert b"?" not in done.stdout
         assert b"Traceback" not in done.stderr
 
 

@@ -14,7 +14,7 @@ from target_descriptions import MINIMAL, write
 from mbench.compile.machine import KernelMachine
 from mbench.core import machine_types, resources
 from mbench.core.errors import TargetError
-from mbench.hardware import host, linker, nvml, target_file, targets
+from mbench.hardware import gpus, host, linker, nvml, target_file, targets
 
 SHIPPED = sorted(targets.available())
 GPUS = [name for name in SHIPPED if targets.load(name).family == "gpu"]
@@ -435,6 +435,7 @@ def no_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
         raise nvml.NotReported("no driver here")
 
     monkeypatch.setattr(nvml, "open_device", refuse)
+    monkeypatch.setattr(gpus, "absent", lambda: "no GPU here; buy one")
 
 
 @pytest.mark.usefixtures("no_nvml")
@@ -445,7 +446,7 @@ def test_cuda(tools: Path) -> None:
     install(tools, "nvcc")
     compiles = targets.support(targets.load("cuda_sm80"), machine("x86_64"))
     assert (compiles.compile, compiles.measure) == (True, False)
-    assert compiles.reason == "compile only: no driver here"
+    assert compiles.reason == "compile only: no GPU here; buy one"
 
 
 def test_a_kind_that_mbench_cannot_compile_for(tmp_path: Path) -> None:
@@ -457,7 +458,9 @@ def test_a_kind_that_mbench_cannot_compile_for(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_nvml")
 def test_cuda_takes_the_target_of_the_gpu(tools: Path) -> None:
-    with pytest.raises(TargetError, match="no GPU on this machine; name the target: cuda_sm80, "):
+    with pytest.raises(
+        TargetError, match="target 'cuda': no GPU here; to compile for another machine's, name it: cuda_sm80, "
+    ):
         targets.load("cuda")
     install(tools, "nvidia-smi", "9.0, NVIDIA H100 80GB HBM3, 580.82.07, 81559, 1980, 2619, 700.00")
     target = targets.load("cuda")
@@ -474,7 +477,7 @@ def test_cuda_takes_the_target_of_the_gpu(tools: Path) -> None:
     with pytest.raises(TargetError, match=r"none for Tesla T4 \(sm_75\)"):
         targets.load("cuda")
     install(tools, "nvidia-smi", "NVIDIA-SMI has failed")
-    with pytest.raises(TargetError, match="no GPU on this machine"):
+    with pytest.raises(TargetError, match="no GPU here"):
         targets.load("cuda")
 
 

@@ -259,6 +259,20 @@ def test_networks_under_load_are_counted_once_the_first_is() -> None:
     assert left.seconds() == 0.0
 
 
+def test_a_load_that_was_asked_for_is_counted_from_the_first_session_on() -> None:
+    world = World()
+    left = SessionsLeft(NAMES[:2], world.clock, load_s=60.0)
+    for name in NAMES[:2]:
+        session(world, left, name, "1/1 ", 4.0)
+        left.stage(name, "1/1 measured", 1.0)
+        if name == NAMES[0]:
+            assert left.seconds() == pytest.approx(4.0 + 120.0)
+    assert left.seconds() == pytest.approx(120.0)
+    left.stage(NAMES[0], "sustaining, 60 s left", 0.0)
+    world.now_s += 20.0
+    assert left.seconds() == pytest.approx(100.0)
+
+
 def test_under_load_is_no_session() -> None:
     assert time_left.read("sustaining, 55 s left").under_load
     assert not time_left.read("2/5 measuring").under_load

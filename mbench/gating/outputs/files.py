@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mbench.core import atomic_files, regular_files
+from mbench.core import outputs as written
 from mbench.core.errors import OutputError, UsageError
 from mbench.gating.comparison import Comparison, Verdict
 from mbench.gating.outputs import forms
@@ -27,16 +27,7 @@ def check(outputs: Mapping[str, Path], inputs: Iterable[Path] = ()) -> None:
     for name, path in outputs.items():
         forms.find(name)
         what = f"--{name} {path}" if name in forms.FORMS else f"--output-file {name}={path}"
-        try:
-            regular_files.check_replaceable(path)
-        except OSError as error:
-            raise UsageError(f"{what}: {error.strerror}; choose another") from error
-        if path.is_dir():
-            raise UsageError(f"{what}: it is a folder, expected a file; choose another")
-        if not path.parent.is_dir():
-            raise UsageError(f"{what}: the folder {path.parent} does not exist; make it first")
-        if not os.access(path.parent, os.W_OK | os.X_OK):
-            raise UsageError(f"{what}: nothing can be written into the folder {path.parent}; choose another")
+        written.check_file(path, what)
         place = path.resolve()
         if place in taken:
             raise UsageError(f"{what}: that file {taken[place]}; choose another")

@@ -201,4 +201,4 @@ def _listed(title: str, lines: Iterable[str]) -> Iterator[RenderableType]:
 
 def _indented(lines: Iterable[str]) -> Iterator[Padding]:
     for line in lines:
-        yield Padding(text(words.line(line)), (0, 0, 0, 2))
+        yield Padding(text(words.line(line)), (0, 0, 0, 2), expand=False)
