@@ -3,6 +3,7 @@
 run, resume    measure networks on a target; the options are `RunOptions`
 Network        a network of your own: from ONNX, torch.export, or a torch module
 fit, predict   the network that fits a device's limits; what networks would cost there; `FitOptions`, `FitRecord`
+sweep          many networks at many places, resumable: what `mbench run --sweep` does; `sweep_status`, `SweepRecord`
 tune           find quicker ways to make their kernels; `TuneOptions`
 read, load     a record, or many as a pandas table
 open_store     a `Store` of a team's records, and its series; `Filter`
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     )
     from mbench.api.report import report
     from mbench.api.run import RunInterrupted, resume, run
+    from mbench.api.sweep import SweepInterrupted, SweepOutcome, sweep, sweep_status
     from mbench.api.tune import TuningInterrupted, tune
     from mbench.core.errors import MbenchError
     from mbench.core.fit_options import FitOptions
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from mbench.core.record_files import read
     from mbench.core.records import Failure, Layer, Record, Result
     from mbench.core.run_options import RunOptions, TuneOptions
+    from mbench.core.sweep_records import SweepRecord
     from mbench.devices.registry import NamedDevice
     from mbench.gating.comparison import Comparison, Finding, Verdict
     from mbench.gating.options import GateOptions
@@ -86,6 +89,9 @@ __all__ = [
     "RunInterrupted",
     "RunOptions",
     "Store",
+    "SweepInterrupted",
+    "SweepOutcome",
+    "SweepRecord",
     "Target",
     "TuneOptions",
     "TuningInterrupted",
@@ -113,6 +119,8 @@ __all__ = [
     "resume",
     "run",
     "schema",
+    "sweep",
+    "sweep_status",
     "target",
     "targets",
     "tune",
@@ -125,6 +133,8 @@ _HOMES = {
     "FitRecord": "core.fit_records", "read": "core.record_files",
     **dict.fromkeys(("load", "open_store"), "api.history"), "publish": "api.history_site",
     **dict.fromkeys(("check_history", "CheckOptions"), "api.changes"), "HistoryVerdict": "history.check",
+    **dict.fromkeys(("sweep", "sweep_status", "SweepInterrupted", "SweepOutcome"), "api.sweep"),
+    "SweepRecord": "core.sweep_records",
     "report": "api.report", "resume": "api.run", "run": "api.run", "tune": "api.tune",
     **dict.fromkeys(("PlannedLayer", "variants", "layers", "targets", "target", "doctor", "schema"), "api.listing"),
     **dict.fromkeys(("named_devices", "add_device", "remove_device", "pack_server", "published_counts"), "api.listing"),

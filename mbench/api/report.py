@@ -10,13 +10,14 @@ from typing import Literal, TypeAlias
 
 from mbench.analysis import found_records, frame, runs
 from mbench.analysis.frame import AnyPath
-from mbench.core import fit_files, names, no_gc
+from mbench.core import fit_files, names, no_gc, sweep_files
 from mbench.core.errors import UsageError
 from mbench.core.fit_records import FitRecord
 from mbench.core.progress import Note
 from mbench.core.records import Record
+from mbench.core.sweep_records import SweepRecord
 
-Source: TypeAlias = Record | FitRecord | AnyPath
+Source: TypeAlias = Record | FitRecord | SweepRecord | AnyPath
 """What a page is made of."""
 
 
@@ -31,12 +32,13 @@ def report(
     plotlyjs: Literal["inline", "directory"] = "inline",
     note: Note = _warn,
 ) -> Path:
-    """Make one page of one or several records, or of what `fit` found; return its path. It is one HTML file.
+    """Make one page of one or several records, of what `fit` found, or of a sweep: one HTML file; return its path.
 
     It works offline. The page of what `fit` found leads to the page of its measurements, if that is beside it.
 
     Args:
-        records: records, files of records, folders or globs; or what `fit` found, or the file of that, alone.
+        records: records, files of records, folders or globs; or what `fit` found, or where a sweep stands, or the file of
+            that, or the folder of a sweep, alone.
         output: the file to write.
         plotlyjs: `inline` puts plotly's script (4 MB) into the page; `directory` puts it once beside the pages of a
             folder.
@@ -53,8 +55,11 @@ def report(
     with no_gc.not_collected():
         if plotlyjs not in ("inline", "directory"):
             raise UsageError(f"plotlyjs is {plotlyjs!r}; expected 'inline' or 'directory'")
-        given = [records] if isinstance(records, Record | FitRecord | str | os.PathLike) else list(records)
-        pairs = [pair for one in given for pair in _each(one)]
+        alone = isinstance(records, Record | FitRecord | SweepRecord | str | os.PathLike)
+        every: list[Source] = [records] if alone else list(records)  # type: ignore[list-item, arg-type]
+        if (sweep := _sweep(every)) is not None:
+            return _of_sweep(sweep, Path(output), plotlyjs)
+        pairs = [pair for one in every if not isinstance(one, SweepRecord) for pair in _each(one)]
         page, given, read = Path(output), [one for one, _ in pairs], [found for _, found in pairs]
         files = [Path(one) for one in given if not isinstance(one, Record | FitRecord)]
         if page.resolve() in [file.resolve() for file in files]:
@@ -72,7 +77,7 @@ def report(
     return page
 
 
-def _each(given: Source) -> Sequence[tuple[Source, Record | FitRecord]]:
+def _each(given: Record | FitRecord | AnyPath) -> Sequence[tuple[Source, Record | FitRecord]]:
     """Return what is given with what it holds; of a folder or a glob all records, with their files."""
     if isinstance(given, Record | FitRecord):
         return [(given, given)]
@@ -89,6 +94,45 @@ def _of_records(
     for copy in runs.copies(found):
         note(f"{_named(given[copy.at])} {copy.why} as {_named(given[copy.of])}; it is left out")
     pages.write(page, found, plotlyjs=plotlyjs)
+
+
+def _sweep(given: Sequence[Source]) -> SweepRecord | Path | None:
+    """Return the sweep among what is given, which is alone; None: there is none.
+
+    Raises:
+        UsageError: it is not alone.
+        RecordError: a folder has several.
+    """
+    for one in given:
+        if isinstance(one, Record | FitRecord):
+            continue
+        found = one if isinstance(one, SweepRecord) else Path(one)
+        if isinstance(found, Path):
+            if found.is_dir() and any(found.glob(f"*{sweep_files.ENDING}")):
+                found = sweep_files.in_folder(found)
+            if not sweep_files.is_sweep(found):
+                continue
+        if len(given) > 1:
+            named = found if isinstance(found, Path) else found.name
+            raise UsageError(f"{named} is a sweep, and has a page of its own; give it alone")
+        return found
+    return None
+
+
+def _of_sweep(sweep: SweepRecord | Path, page: Path, plotlyjs: Literal["inline", "directory"]) -> Path:
+    from mbench.page import sweep_report
+
+    if isinstance(sweep, Path):
+        folder, found = sweep.parent, sweep_files.read(sweep)
+    else:
+        folder, found = page.parent, sweep
+    links = {
+        file.name: os.path.relpath(folder / beside, page.parent)
+        for file in found.files
+        if file.place and (folder / (beside := Path(file.name).with_suffix(".html"))).is_file()
+    }
+    sweep_report.write(page, found, links=links, plotlyjs=plotlyjs)
+    return page
 
 
 def _measured(found: FitRecord, page: Path, files: Sequence[Path]) -> str | None:

@@ -116,6 +116,17 @@ def _shown(job: Job) -> tuple[tuple[str, ...]] | tuple[tuple[str, ...], None, fl
     return (job.settings.variants,) if load_s is None else (job.settings.variants, None, load_s)
 
 
+def of_job(job: Job, executor: Executor | str, display: Display) -> Record:
+    """Run a job that was made of options; return its record. A sweep's jobs are made before the first is run.
+
+    Raises:
+        UsageError: nothing can be written where its record goes, or the executor cannot be used.
+        OutputError: the record could not be written.
+        RunInterrupted: by the user; its `path` is the record.
+    """
+    return _run(job, "--output", executor, display)
+
+
 def _run(job: Job, option: str, executor: Executor | str, display: Display) -> Record:
     jobs.prepare(job.path.parent, option)
     with keeping.held(job):

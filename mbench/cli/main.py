@@ -26,6 +26,7 @@ from mbench.cli.report import report
 from mbench.cli.run import run
 from mbench.cli.schema import schema
 from mbench.cli.show import show
+from mbench.cli.sweep import sweep
 from mbench.cli.targets import targets
 from mbench.cli.tune import tune
 from mbench.cli.variants import variants
@@ -35,7 +36,7 @@ from mbench.core.exits import Exit
 from mbench.core.version import VERSION
 
 COMMANDS = (
-    *(run, fit, predict, tune, show, report, compare, gate, history),
+    *(run, fit, predict, tune, show, report, compare, gate, history, sweep),
     *(list_names, variants, targets, device, doctor, schema, completion),
 )
 

@@ -19,6 +19,8 @@ from mbench.core.exits import Exit
 if TYPE_CHECKING:
     from mbench.core.records import Record
 
+_WITH_SWEEP = ("sweep_file", "output", "store_url", "no_cache", "build_timeout_s", "executor", "quiet", "as_json")
+"""Parameters that go with `--sweep`; its file has the others."""
 _WITH_RESUME = ("resume", "store_url", "no_cache", "build_timeout_s", "executor", "quiet", "as_json")
 """Parameters that go with `--resume`; the record has the others."""
 _LOOKED_AT = 5
@@ -70,6 +72,7 @@ _LOOKED_AT = 5
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Write this into the record.")
 @store_options.store_of_run
 @click.option("--resume", type=PATH, default=None, metavar="FILE", help="Go on with the run that wrote this record.")
+@click.option("--sweep", "sweep_file", type=PATH, default=None, metavar="FILE", help="Run the cells of a sweep.toml.")
 @options.target_dirs
 @click.option("-q", "--quiet", is_flag=True, help="Print a line for each network and the record's path, no more.")
 @options.as_json
@@ -85,6 +88,7 @@ def run(
     no_tuned: bool,
     store_url: str | None,
     resume: Path | None,
+    sweep_file: Path | None,
     quiet: bool,
     as_json: bool,
     **asked: Any,
@@ -100,12 +104,14 @@ def run(
     from mbench.core import names, record_files
     from mbench.core.run_options import RunOptions
 
+    if sweep_file is not None:
+        return _sweep(sweep_file)
     into = _checked_store(store_url)
     interrupted, hushed = False, printing.Hushed()
     display = hushed if quiet else printing.progress
     try:
         if resume is not None:
-            _refuse_with_resume(click.get_current_context())
+            _refuse_with("--resume takes the record's own settings", _WITH_RESUME)
             resume = api.behind_links(resume)
             record = api.resume(
                 resume, use_cache=not no_cache, build_timeout_s=build_timeout_s, executor=executor, display=display
@@ -201,20 +207,40 @@ def _waits_s(text: str) -> float:
         ) from None
 
 
-def _refuse_with_resume(context: click.Context) -> None:
+def _sweep(file: Path) -> Exit:
+    """Run a sweep; its folder is its own, unless one was given."""
+    from mbench.cli import sweep
+
+    _refuse_with("--sweep takes what its file says", _WITH_SWEEP)
+    context = click.get_current_context()
+    asked = context.params
+    given = context.get_parameter_source("output") is ParameterSource.COMMANDLINE
+    return sweep.run(
+        file, quiet=asked["quiet"], as_json=asked["as_json"], executor=asked["executor"],
+        use_cache=not asked["no_cache"], build_timeout_s=asked["build_timeout_s"], store=asked["store_url"],
+        output=asked["output"] if given else None,
+    )  # fmt: skip
+
+
+def _refuse_with(what: str, together: tuple[str, ...]) -> None:
     """Refuse what goes with a new run only.
 
+    Args:
+        what: an option that was given, and what it takes.
+        together: the parameters that go with it.
+
     Raises:
-        UsageError: `--resume` was given together with it.
+        UsageError: another one was given.
     """
+    context = click.get_current_context()
     given = [
         "NETWORK" if isinstance(parameter, click.Argument) else max(parameter.opts, key=len)
         for parameter in context.command.params
-        if parameter.name not in _WITH_RESUME
+        if parameter.name not in together
         and context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
     ]
     if given:
-        raise UsageError(f"--resume takes the record's own settings; leave out {', '.join(given)}")
+        raise UsageError(f"{what}; leave out {', '.join(given)}")
 
 
 def _shown(record: Record, path: Path, *, as_json: bool, interrupted: bool, quiet: printing.Hushed | None) -> Exit:

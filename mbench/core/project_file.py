@@ -17,7 +17,7 @@ from mbench.core.errors import UsageError
 CONFIG = "mbench.toml"
 """Looked for in the folder in which a command is given."""
 COMMANDS = (
-    *("run", "fit", "predict", "tune", "show", "report", "compare", "gate", "history"),
+    *("run", "fit", "predict", "tune", "show", "report", "compare", "gate", "history", "sweep"),
     *("list", "variants", "targets", "device", "doctor", "schema", "completion"),
 )
 """The commands that there are: each may have a table with defaults of its options."""

@@ -63,7 +63,7 @@ class _Head(msgspec.Struct):
     """What shows whether a document is a record, and of which version."""
 
     kind: msgspec.Raw = msgspec.Raw(b"null")
-    """Only files of `mbench fit` have one."""
+    """Only files of `mbench fit` and of sweeps have one."""
     format_version: msgspec.Raw = msgspec.Raw(b"null")
     format_minor: msgspec.Raw = msgspec.Raw(b"0")
 
@@ -120,6 +120,10 @@ def _version(data: bytes, source: str) -> tuple[int, int]:
         if bytes(head.kind) == b'"fit"':
             raise RecordError(
                 f"{source} is what 'mbench fit' found, not a record; 'mbench show' and 'mbench report' take it"
+            )
+        if bytes(head.kind) == b'"sweep"':
+            raise RecordError(
+                f"{source} is where a sweep stands, not a record; 'mbench sweep status' and 'mbench report' take it"
             )
         version = strict_json.decode(bytes(head.format_version), Any)
         minor = strict_json.decode(bytes(head.format_minor), Any)

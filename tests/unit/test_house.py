@@ -92,6 +92,8 @@ TESTED_ELSEWHERE = {
         "what a GPU holds; the tests of rules read a CPU's",
     ),
     "core/fit_records.py": ("unit/test_fit_files.py", "types of what a search found, no code"),
+    "core/sweep_records.py": ("unit/test_sweep_files.py", "types of where a sweep stands, no code"),
+    "sweeping/": ("unit/test_api_sweep.py", "the work of a sweep as a whole, with a pipeline that takes no time"),
     "core/field_types.py": ("unit/test_records.py", "types of fields, no code"),
     "measure/observation.py": ("unit/test_layer_counts.py", "types of what a device saw, no code"),
     **{
