@@ -37,8 +37,8 @@ def report(
     It works offline. The page of what `fit` found leads to the page of its measurements, if that is beside it.
 
     Args:
-        records: records, files of records, folders or globs; or what `fit` found, or where a sweep stands, or the file of
-            that, or the folder of a sweep, alone.
+        records: records, files of records, folders or globs; or what `fit` found, or where a sweep stands, or the file
+            of that, or the folder of a sweep, alone.
         output: the file to write.
         plotlyjs: `inline` puts plotly's script (4 MB) into the page; `directory` puts it once beside the pages of a
             folder.
