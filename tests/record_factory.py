@@ -36,11 +36,11 @@ from mbench.core.records import (
     MeteredEnergy,
     Numerics,
     Record,
-    Replacement,
     Result,
     Roofline,
     TimeBalance,
 )
+from mbench.core.replacement import Replacement
 from mbench.core.sessions import Session
 from mbench.core.settings import Settings, Warmup
 from mbench.networks import architectures, costs, folding, variants

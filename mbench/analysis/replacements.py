@@ -11,7 +11,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Container, Iterator, Mapping, Sequence
 
-from mbench.core.records import Layer, Replacement, Result
+from mbench.core.records import Layer, Result
+from mbench.core.replacement import Replacement
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -41,7 +41,8 @@ from mbench.core.field_types import (
     TextTable,
 )
 from mbench.core.quantized import QuantizationOutcome
-from mbench.core.records import Replacement, Variant
+from mbench.core.records import Variant
+from mbench.core.replacement import Replacement
 
 MANIFEST = "artifact.json"
 LIBRARY = "model.so"

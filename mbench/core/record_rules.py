@@ -61,8 +61,12 @@ def _problems(record: Record) -> Iterator[str]:
     for name, path in named:
         if name not in asked:
             yield f"{_quoted(name)} is not among the networks of the settings - at `{path}`"
+    known = [device.name for device in record.farm.devices] if record.farm else []
+    yield from _once(known, "$.farm.devices")
     for index, result in enumerate(record.results):
         yield from _of_result(result, f"$.results[{index}]")
+        if result.device is not None and result.device not in known:
+            yield f"{_quoted(result.device)} is no device of the farm - at `$.results[{index}].device`"
 
 
 def _of_result(result: Result, path: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from mbench.core import dtypes
+from mbench.core.farm_records import Farm
 from mbench.core.field_types import (
     LABEL_KEY,
     MOST_KEYS,
@@ -44,15 +45,16 @@ from mbench.core.field_types import (
 )
 from mbench.core.machine_types import Conditions, Device, EnergyCoefficients, Host, Target
 from mbench.core.quantized import QuantizationOutcome, QuantizationSettings
+from mbench.core.replacement import Replacement
 from mbench.core.sessions import MOST_SESSIONS, Session
 from mbench.core.settings import Settings
 from mbench.core.sustained import Sustained
 
 FORMAT_VERSION: Literal[2] = 2
 """Grows when an older reader would misread; `core.record_migrations` brings older records here."""
-FORMAT_MINOR = 3
+FORMAT_MINOR = 4
 """Grows with each field that is added. 1: `layers.operations`, `replaced`, any operation. 2: `sessions`,
-processor quotas, `sustained`. 3: quantised networks."""
+processor quotas, `sustained`. 3: quantised networks. 4: `farm`, `results.device`."""
 FAMILY = "family"
 """The source of a built-in network."""
 LabelKey = Annotated[str, Meta(pattern=LABEL_KEY, max_length=64)]
@@ -319,19 +321,6 @@ class Layer(Strict, frozen=True, kw_only=True):
     """A meter's, of the layer's kernels looped alone; only a GPU's meter is quick enough for that."""
 
 
-class Replacement(Strict, frozen=True, kw_only=True):
-    """A standard convolution of a standard twin, and what it stands for in the network as it was."""
-
-    layer: Name
-    """The standard convolution, as the layers call it."""
-    layers: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=MOST_LAYERS)]
-    """The depthwise convolution, and the pointwise one after it if that was replaced too, as the network calls them."""
-    macs_before: Count
-    """Multiply-adds of these together."""
-    macs: Count
-    """Multiply-adds of the standard convolution."""
-
-
 class Result(Strict, frozen=True, kw_only=True):
     """What one variant showed."""
 
@@ -347,6 +336,8 @@ class Result(Strict, frozen=True, kw_only=True):
     layers: Annotated[tuple[Layer, ...], Meta(min_length=1, max_length=MOST_LAYERS)]
     replaced: Annotated[tuple[Replacement, ...], Meta(max_length=MOST_LAYERS)] = ()
     """Of a standard twin: each convolution that was replaced; empty otherwise, and in records of earlier versions."""
+    device: Name | None = None
+    """The device of the record's farm that all its sessions ran on; null: the record has one device."""
     sessions: Annotated[tuple[Session, ...], Meta(max_length=MOST_SESSIONS)] = ()
     """In the order in which they ran; empty: not timed, or a record of before, with one process."""
     quantized: QuantizationOutcome | None = None
@@ -385,8 +376,15 @@ class Record(Strict, frozen=True, kw_only=True):
     imported: Annotated[tuple[Variant, ...], Meta(max_length=MOST_VARIANTS)] = ()
     """The networks among those that were asked for whose name does not say all: the user's own, and quantised ones;
     with or without a result."""
+    farm: Farm | None = None
+    """The devices of a run that measured on several; null: there was one, `device`."""
     results: Annotated[tuple[Result, ...], Meta(max_length=MOST_VARIANTS)] = ()
     failures: Annotated[tuple[Failure, ...], Meta(max_length=MOST_VARIANTS)] = ()
+
+    def machine_of(self, result: Result) -> Host:
+        """Return the machine that ran a result: a device of the farm, the device's, or the host."""
+        found = self.farm.device(result.device) if self.farm else None
+        return (found.machine if found else None) or self.device.machine or self.host
 
     def unfinished(self) -> tuple[str, ...]:
         """Return the networks that were asked for and have no result, too few sessions, or no sustained run."""

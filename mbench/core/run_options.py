@@ -88,8 +88,8 @@ class SharedOptions(CheckedOptions, frozen=True, kw_only=True):
     """What a run and the tuning have in common."""
 
     device: str | None = None
-    """Where to run: `local`, `emulated`, `rpc://HOST:PORT`, or a name given by `mbench device add`; None: the target's
-    own."""
+    """Where to run: `local`, `emulated`, `rpc://HOST:PORT`, a farm's `FILE.toml` (docs/farm.md), or a name given by
+    `mbench device add`; None: the target's own."""
     threads: Threads | None = None
     """None: one for each core, within the processor quota."""
     dtype: str | None = None

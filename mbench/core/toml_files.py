@@ -32,6 +32,8 @@ _SHOWN = 60
 _LONGEST = 200
 """Characters of a path of keys, or of the parser's words, that a message shows."""
 _INT64 = range(-(2**63), 2**63)
+_KEYS = re.compile(r"\('[^()]*'(?:, '[^()]*')*,?\)")
+"""How the parser writes the keys of a table that is there twice: as Python does."""
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _TYPES = {"object": "a table", "array": "an array", "str": "a string", "int": "an integer", "float": "a number"}
 _TOKEN = re.compile(r"\.(\w+)|\[(\d+)\]|\[\.\.\.\]")
@@ -97,12 +99,21 @@ def parse(text: str, source: Source) -> dict[str, Any]:
     except RecursionError:
         raise source.refuse("nested too deeply; expected a few levels of tables and arrays") from None
     except tomllib.TOMLDecodeError as error:
-        raise source.refuse(f"not valid TOML: {shown(error, _LONGEST)}") from error
+        said = tomllib.TOMLDecodeError(_KEYS.sub(lambda match: _joined(match[0]), str(error)))
+        raise source.refuse(f"not valid TOML: {shown(said, _LONGEST)}") from error
     except ValueError as error:  # an integer of more digits than Python turns into a number
         raise source.refuse(f"not valid TOML: {shown(error, 60)}; expected integers of at most 64 bits") from error
     for path, what in _numbers(raw):
         raise source.refuse(f"{cut(path, _LONGEST)}: got {what}")
     return raw
+
+
+def _joined(keys: str) -> str:
+    """Return the keys of a table as TOML writes them: `('devices', 'rack')` is `[devices.rack]`."""
+    path = ""
+    for key in re.findall(r"'([^']*)'", keys):
+        path = joined(path, key)
+    return f"[{path}]"
 
 
 def read_text(source: Source) -> str:

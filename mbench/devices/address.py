@@ -23,6 +23,8 @@ class Address:
     host: str
     port: int
     key: str | None = None
+    ticket: str = ""
+    """What a server asks for that waits for the client whom its tracker sends."""
 
     def __str__(self) -> str:
         return f"{SCHEME}://{host_and_port(self.host, self.port)}" + (f"/{self.key}" if self.key else "")

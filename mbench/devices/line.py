@@ -131,7 +131,7 @@ def connect(address: Address, *, waiting: Note, patience_s: float, answer_s: flo
     Raises:
         MeasureError: nobody listens, it does not answer, or it is not what the address says.
     """
-    host, port, key = address.host, address.port, ""
+    host, port, key = address.host, address.port, address.ticket
     if address.key is not None:
         host, port, key = tracker.request(address, waiting=waiting, patience_s=patience_s, answer_s=answer_s)
     given = Address(host, port)

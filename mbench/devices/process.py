@@ -58,10 +58,22 @@ class WorkerDevice:
         self.files = (lock_dir / f"{file}.lock", lock_dir / f"{file}.log")
         self._lock = _hold(self.files[0], where, waiting)
         self._log = self.files[1]  # who holds the lock holds the log
+        self._process: Any = None
 
     def close(self) -> None:
         """Let other runs measure."""
         self._lock.close()
+
+    def wait_at_most(self, silence_s: float) -> None:
+        """Take a longer silence for a hang, from the next job on."""
+        self._timeout_s = silence_s
+
+    def interrupt(self) -> None:
+        """End what runs, from another thread; whoever waits for its answer has a WorkerDied."""
+        process = self._process
+        if process is not None:
+            with contextlib.suppress(ValueError):  # it has just ended by itself
+                process.kill()
 
     def run(
         self,
@@ -78,10 +90,12 @@ class WorkerDevice:
             WorkerDied: the job failed, or its process crashed, was killed, or hung.
         """
         process, pipe = self._started(threads, job, arguments)
+        self._process = process
         with pipe:
             try:
                 return self._listen(process, pipe, report, silence_s or self._timeout_s)
             finally:
+                self._process = None
                 _end(process)
 
     def _started(self, threads: int, job: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Any]:

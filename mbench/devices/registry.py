@@ -26,6 +26,8 @@ from mbench.devices.address import SCHEME, Address
 from mbench.hardware import device_kinds
 
 BUILT_IN = ("local", "emulated")
+FARM, FARM_SUFFIX = "farm", ".toml"
+"""The kind of a farm, which `--device` names by its file."""
 RESERVED = (*BUILT_IN, "none", SCHEME)
 """Words that stand for something else where a device is named."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -119,6 +121,8 @@ def resolve(text: str) -> DeviceChoice:
     if text.startswith(f"{SCHEME}:"):
         return DeviceChoice(kind="rpc", name=text, address=str(Address.parse(text)))
     known = devices()
+    if text.endswith(FARM_SUFFIX):
+        return DeviceChoice(kind=FARM, name=text, address=str(Path(text).absolute()))
     if text in known:
         return DeviceChoice(kind="rpc", name=text, address=str(known[text].address))
     if re.fullmatch(r"\S+:\d+(/\S*)?", text):
@@ -133,7 +137,7 @@ def resolve(text: str) -> DeviceChoice:
 
 def _unknown(what: str, name: str, known: tuple[str, ...]) -> str:
     near = did_you_mean(name, known)
-    hint = f"; expected local, emulated, {SCHEME}://HOST:PORT or a name of 'mbench device list'"
+    hint = f"; expected local, emulated, {SCHEME}://HOST:PORT, a farm's FILE.toml or a name of 'mbench device list'"
     return f"{what} is not known{near or hint}"
 
 

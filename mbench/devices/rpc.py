@@ -76,8 +76,13 @@ class RpcDevice(WorkerDevice):
 
     def _work_there(self, job: Callable[..., Any], arguments: tuple[Any, ...], report: Report) -> Any:
         """Run a job of `mbench.devices.rpc_jobs`, with a folder that is gone afterwards, however it ends."""
+        address = self._entrance(report)
         with scratch.temporary() as work:
-            return self.run(job, (self.address, work, self._timeout_s, *arguments), 1, report)
+            return self.run(job, (address, work, self._timeout_s, *arguments), 1, report)
+
+    def _entrance(self, report: Report) -> Address:
+        """Return where the next session connects."""
+        return self.address
 
     def _silence(self, silence_s: float) -> str:
         return (

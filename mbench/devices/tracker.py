@@ -31,10 +31,16 @@ _LONGEST_KEY = 40
 _NOT_A_TRACKER = "is no TVM RPC tracker; use rpc://HOST:PORT, without a key, for a server"
 
 
+_Host = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:%-]{1,255}$")]
+_Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+
+
 class _Registered(msgspec.Struct, frozen=True):
     """A server that the tracker knows."""
 
     key: str
+    addr: Any = None
+    """Its host and its port; other servers than those asked for may say what they like."""
 
 
 class _Summary(msgspec.Struct, frozen=True):
@@ -43,15 +49,26 @@ class _Summary(msgspec.Struct, frozen=True):
     server_info: list[_Registered]
 
 
+class _Reached(msgspec.Struct, frozen=True, array_like=True):
+    """Where a server is."""
+
+    host: _Host
+    port: _Port
+
+
 class _Reported(msgspec.Struct, frozen=True, array_like=True):
     """The device that a tracker gives."""
 
-    host: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:%-]{1,255}$")]
-    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+    host: _Host
+    port: _Port
     key: Annotated[str, msgspec.Meta(max_length=1000)]
 
 
 _T = TypeVar("_T")
+
+
+class TrackerBusy(MeasureError):
+    """Every device of a key stayed busy."""
 
 
 def request(address: Address, *, waiting: Note, patience_s: float, answer_s: float) -> tuple[str, int, str]:
@@ -89,6 +106,33 @@ def request(address: Address, *, waiting: Note, patience_s: float, answer_s: flo
         raise MeasureError(f"no tracker at {where}: {why(error)}") from error
 
 
+def boards(address: Address, *, answer_s: float) -> tuple[Address, ...]:
+    """Return the addresses of the devices that a tracker has with a key, busy or not, in order.
+
+    Raises:
+        MeasureError: there is no such tracker.
+    """
+    where = f"{address.host}:{address.port}"
+    try:
+        with contextlib.closing(socket.create_connection((address.host, address.port), answer_s)) as line:
+            deadline = time.monotonic() + answer_s
+            _greet(line, where, deadline)
+            _send(line, [_SUMMARY])
+            found = _receive(line, _Summary, deadline).server_info
+            reached = [msgspec.convert(each.addr, _Reached) for each in found if _bare(each) == address.key]
+    except TimeoutError:
+        raise MeasureError(f"no answer from the tracker {where} within {answer_s:g} s") from None
+    except (ValueError, struct.error, RecursionError):
+        raise MeasureError(f"what answers at {where} {_NOT_A_TRACKER}") from None
+    except OSError as error:
+        raise MeasureError(f"no tracker at {where}: {why(error)}") from error
+    return tuple(Address(each.host, each.port) for each in sorted(reached, key=lambda each: (each.host, each.port)))
+
+
+def _bare(server: _Registered) -> str:
+    return server.key.removeprefix("server:")
+
+
 def _greet(line: socket.socket, where: str, deadline: float) -> None:
     line.sendall(struct.pack("<i", _MAGIC))
     if struct.unpack("<i", _exactly(line, 4, deadline)) != (_MAGIC,):
@@ -101,7 +145,7 @@ def _wait(line: socket.socket, what: str, waiting: Note, patience_s: float) -> N
     while not select.select([line], [], [], _TELL_S)[0]:
         waited = time.monotonic() - start
         if waited > patience_s:
-            raise MeasureError(f"every device ({what}) stayed busy for {patience_s:g} s; try again later")
+            raise TrackerBusy(f"every device ({what}) stayed busy for {patience_s:g} s; try again later")
         waiting(f"waiting for a device ({what})")
 
 
@@ -109,8 +153,7 @@ def _devices(summary: _Summary) -> dict[str, int]:
     """Return the number of devices by key; those that are busy just now are among them."""
     found: dict[str, int] = {}
     for server in summary.server_info:
-        key = server.key.removeprefix("server:")
-        found[key] = found.get(key, 0) + 1
+        found[_bare(server)] = found.get(_bare(server), 0) + 1
     return found
 
 

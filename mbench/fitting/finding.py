@@ -122,10 +122,14 @@ def _refuse_unreachable(target: Target, machine: Host, device: str | None) -> No
     """Refuse a target whose networks would run nowhere.
 
     Raises:
-        UsageError: it can neither be measured here nor emulated, and no device is named that could be another machine.
+        UsageError: it can neither be measured here nor emulated, and no device is named that could be another machine;
+            or a farm is named, whose devices are no one place.
     """
     support = targets.support(target, machine)
-    elsewhere = device is not None and not device_kinds.of(registry.resolve(device).kind).here
+    kind = device_kinds.of(registry.resolve(device).kind) if device is not None else None
+    if kind is not None and kind.farm:
+        raise UsageError(f"--device {device}: a search is of one device, and a farm has several; name one of them")
+    elsewhere = kind is not None and not kind.here
     if not (support.measure or support.emulate or elsewhere):
         raise UsageError(
             f"target '{target.name}' can neither be measured nor emulated here: {support.reason}; "

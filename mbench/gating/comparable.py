@@ -6,9 +6,11 @@ Recorded latencies need the same machine, settings and versions as well.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from mbench.core.errors import UsageError, did_you_mean
+from mbench.core.farm_records import Farm
+from mbench.core.machine_types import Host
 from mbench.core.records import Record
 from mbench.gating.comparison import Difference, Way
 from mbench.hardware import device_kinds
@@ -22,6 +24,8 @@ def machine(record: Record) -> str:
     """Return what executed the code, in words."""
     if device_kinds.of(record.device.kind).counts_only:
         return record.device.emulator or "an emulator"
+    if record.farm:
+        return f"a farm of {_kinds(record.farm)}"
     place = record.device.machine or record.host
     return f"{place.name}: {record.device.gpu.name if record.device.gpu else place.cpu}"
 
@@ -56,7 +60,7 @@ def forbidden(way: Way, found: Collection[Difference]) -> tuple[Difference, ...]
 
 def _facts(record: Record) -> Iterator[tuple[str, tuple[str, tuple[Way, ...]]]]:
     """Yield what is compared: a key, its value in words, and what a difference in it forbids."""
-    settings, place = record.settings, record.device.machine or record.host
+    settings = record.settings
     counted = sorted({result.counts.target for result in record.results if result.counts})
     recorded: tuple[Way, ...] = ("recorded",)
     yield "dtype", (settings.dtype, _ALL)
@@ -66,15 +70,29 @@ def _facts(record: Record) -> Iterator[tuple[str, tuple[str, tuple[Way, ...]]]]:
     yield "counted", (", ".join(counted) or "nothing", ("counts",) if counted else ())
     yield "threads", (str(settings.threads), _JOB)
     yield "device", (record.device.kind, recorded)
-    yield "host", (place.name, recorded)
-    yield "cpu", (place.cpu, recorded)
-    yield "processors", (str(place.processors_usable or place.cores_logical), recorded)
-    quota = place.processors_quota
-    yield "quota", ("no quota" if quota is None else f"{quota:g} processors by quota", recorded)
-    yield "os", (place.os, recorded)
+    places = [record.machine_of(result) for result in record.results] or [record.device.machine or record.host]
+    yield "host", (_kinds(record.farm) if record.farm else places[0].name, recorded)
+    yield "cpu", (_each(place.cpu for place in places), recorded)
+    yield "processors", (_each(str(place.processors_usable or place.cores_logical) for place in places), recorded)
+    yield "quota", (_each(_quota(place) for place in places), recorded)
+    yield "os", (_each(place.os for place in places), recorded)
     yield "settings", (f"{settings.number} runs a sample, blocks of {settings.block}", recorded)
     versions = {name: value for name, value in record.host.versions.items() if name in _CODE}
     yield "versions", (", ".join(f"{name} {value}" for name, value in sorted(versions.items())), recorded)
     yield "prefer", (settings.prefer or "weights up to twice the parameters", ())
     yield "tuned", (", ".join(sorted(settings.tuned.values())) or "none", ())
     yield "mbench", (record.mbench_version, ())
+
+
+def _kinds(farm: Farm) -> str:
+    """Return the kinds of a farm's devices: which device had which network is looked at in `boards`."""
+    return _each(device.kind for device in farm.devices)
+
+
+def _quota(place: Host) -> str:
+    quota = place.processors_quota
+    return "no quota" if quota is None else f"{quota:g} processors by quota"
+
+
+def _each(texts: Iterable[str]) -> str:
+    return ", ".join(sorted(set(texts)))

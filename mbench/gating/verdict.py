@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -16,6 +16,7 @@ from mbench.core.records import Result
 from mbench.core.version import VERSION
 from mbench.gating import (
     acceptance,
+    boards,
     causes,
     comparable,
     coverage,
@@ -86,15 +87,15 @@ def compare(base: Given, head: Given, asked: Asked, fight: Fight | None = None) 
     shared = runs.shared(head.runs, base.runs)
     own = [record for index, record in enumerate(head.runs) if index not in {copy.at for copy in shared}]
     fought = Fought()
+    mixed = _mixed(base, head, matched, asked) if "recorded" in possible else {}
+    alike = {name: layers for name, layers in matched.items() if name not in mixed}
     if "recorded" in possible:
-        findings += (
-            recorded.judge(base.runs, own, matched, asked.limits) if own else recorded.identical(base.runs, matched)
-        )
+        findings += recorded.judge(base.runs, own, alike, asked.limits) if own else recorded.identical(base.runs, alike)
     if "paired" in possible and fight is not None:
         fought = paired.judge(fight.contests, fight.arena, asked.limits, fight.report, first_look=fight.first_look)
         findings += fought.findings
     needed: tuple[Way, ...] = ("paired", "recorded") if asked.recorded else ("paired",)
-    findings += list(coverage.lacking(both, matched, possible, needed, findings))
+    findings += list(coverage.lacking([each for each in both if each[0] in alike], matched, possible, needed, findings))
     forbidding = comparable.forbidden("recorded", found)
     under_load, untaken = sustained.judge(base.runs, own, matched, asked.limits, forbidding)
     findings += under_load
@@ -104,9 +105,14 @@ def compare(base: Given, head: Given, asked: Asked, fight: Fight | None = None) 
         base=base.described(), head=head.described(), ways={way: WAYS[way] for way in taken}, findings=explained,
         groups=groups.of_findings(explained),
         differences=found, notes=(*fought.remarks, *coverage.notes(both, matched, possible), *untaken),
-        left_out=_left_out(wanted, possible, found), copies=_copies(base, head, shared),
+        left_out=(*_left_out(wanted, possible, found), *mixed.values()), copies=_copies(base, head, shared),
     )  # fmt: skip
     return comparison, fought.failures
+
+
+def _mixed(base: Given, head: Given, names: Iterable[str], asked: Asked) -> dict[str, str]:
+    """Return the networks whose recorded latencies are of devices that are not alike, each with the reason."""
+    return {} if "device" in asked.allowed else boards.mixed((*base.runs, *head.runs), names, asked.limits)
 
 
 def _matched(ours: Result, theirs: Result) -> tuple[Match, ...]:

@@ -30,6 +30,8 @@ class KindFacts:
     """Whether the hardware is this machine's own."""
     remote: bool = False
     """Whether it is another machine, with a name of its own, which the record describes too."""
+    farm: bool = False
+    """Whether it is several machines, each with a name of its own, among which a run's networks are shared out."""
     peaks_expected: bool = False
     """Whether it measures its own peaks, so that a run without them is not complete."""
     runs: bool = True
@@ -54,6 +56,9 @@ KINDS: dict[DeviceKind, KindFacts] = {
     ),
     "rpc": KindFacts(
         threads=lambda target, _machine: ThreadLimit(MOST_THREADS, target.threads, "any board"), remote=True
+    ),
+    "farm": KindFacts(
+        threads=lambda target, _machine: ThreadLimit(MOST_THREADS, target.threads, "any board"), remote=True, farm=True
     ),
     "emulated": KindFacts(
         threads=lambda _target, _machine: ThreadLimit(1, 1, "an emulated run, which counts"),

@@ -25,7 +25,7 @@ _NUL = r"\x00"
 def of_result(record: Record, result: Result) -> Identity:
     """Return what all points of this result's series share."""
     variant = result.variant
-    machine, hardware = _place(record)
+    machine, hardware = _place(record, result)
     texts = {
         "network": variant.name, "family": variant.family, "source": variant.source, "dtype": variant.dtype,
         "target": record.target.name, "device": record.device.kind, "machine": machine, "hardware": hardware,
@@ -55,23 +55,26 @@ def storable(text: str) -> str:
     return plain.storable(text).replace("\0", _NUL)
 
 
-def _place(record: Record) -> tuple[str, str]:
-    """Return the machine that ran a record, and its hardware; of what is the same everywhere, no machine."""
+def _place(record: Record, result: Result) -> tuple[str, str]:
+    """Return the machine that ran a result, and its hardware; of what is the same everywhere, no machine.
+
+    A device of a farm goes by its name there.
+    """
     facts, device = device_kinds.of(record.device.kind), record.device
     if facts.counts_only:
         emulated = record.target.emulation.get("qemu_cpu") or (device.emulator or "").rpartition(", ")[2]
         return "", emulated
     if not facts.runs:
         return "", ""
-    machine = device.machine or record.host
+    machine = record.machine_of(result)
     processors = f"{machine.processors_usable or machine.cores_logical} processors"
     quota = "" if machine.processors_quota is None else f", {machine.processors_quota:g} by quota"
-    return machine.name, device.gpu.name if device.gpu else f"{machine.cpu}, {processors}{quota}"
+    return result.device or machine.name, device.gpu.name if device.gpu else f"{machine.cpu}, {processors}{quota}"
 
 
 def _marks(record: Record, result: Result) -> Iterator[tuple[str, str]]:
     """Yield each mark with its value; empty where a record does not know it."""
-    machine, settings, variant = record.device.machine or record.host, record.settings, result.variant
+    machine, settings, variant = record.machine_of(result), record.settings, result.variant
     yield "mbench", record.mbench_version
     yield from ((name, version) for name, version in sorted(record.host.versions.items()) if name != "mbench")
     if not device_kinds.of(record.device.kind).counts_only:

@@ -8,7 +8,8 @@ import functools
 from mbench.core import dtypes, plugins
 from mbench.core.errors import PluginError, UsageError, shortened, shown, why
 from mbench.core.plugins import Plugin
-from mbench.core.records import Replacement, Variant
+from mbench.core.records import Variant
+from mbench.core.replacement import Replacement
 from mbench.networks import block_words, blocks, folding, imported_store, outside, standard
 from mbench.networks import family as family_rules
 from mbench.networks import graph as graphs

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from mbench.core.records import Replacement
+from mbench.core.replacement import Replacement
 from mbench.networks import layers, operations
 from mbench.networks.graph import Graph, Node, TensorType
 

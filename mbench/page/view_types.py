@@ -10,6 +10,7 @@ from mbench.analysis.session_figures import Percentiles
 from mbench.analysis.type_pairs import TypedLayers, TypePair
 from mbench.analysis.waterfall import Waterfall
 from mbench.core import dtypes, stats
+from mbench.core.farm_records import FarmDevice
 from mbench.core.field_types import Op
 from mbench.core.machine_types import Figure
 from mbench.core.records import Counts, Layer, Record, Result, Variant
@@ -232,6 +233,26 @@ class TypePairView:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class FarmDeviceView:
+    """A device of a farm."""
+
+    device: FarmDevice
+    reference_s: float | None
+    """What the reference network took in its first sessions there."""
+    networks: tuple[str, ...]
+    """That were measured there, by their labels."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FarmView:
+    """The devices of a farm, and what is to be known of them in sentences."""
+
+    devices: tuple[FarmDeviceView, ...]
+    spreads: tuple[str, ...]
+    troubles: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RecordView:
     """A record with what is derived for it."""
 
@@ -258,6 +279,8 @@ class RecordView:
     """Networks that were not measured as often as asked, each with how many sessions it has."""
     figures: tuple[tuple[str, Figure], ...]
     """The figures of the target's description, by dotted path."""
+    farm: FarmView | None = None
+    """The devices of a run that measured on several."""
 
     def only(self, item: ResultView) -> RecordView:
         """Return the view of one network: with the pair that it is the depthwise-separable half of, and its type's."""

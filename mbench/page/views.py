@@ -12,7 +12,9 @@ import msgspec
 
 from mbench.analysis import (
     above_peak,
+    device_spread,
     disturbances,
+    farm_words,
     headline,
     instruction_counts,
     labels,
@@ -32,6 +34,8 @@ from mbench.core.records import Layer, Record, Result
 from mbench.page import headlines, shown_samples
 from mbench.page.view_types import (
     CountsView,
+    FarmDeviceView,
+    FarmView,
     Latency,
     LayerShare,
     LayerView,
@@ -92,6 +96,25 @@ def of_record(record: Record, *, prefix: str = "") -> RecordView:
             if name not in reported
         ),
         figures=tuple(target_figures(record.target)),
+        farm=_of_farm(record),
+    )
+
+
+def _of_farm(record: Record) -> FarmView | None:
+    if record.farm is None:
+        return None
+    results = device_spread.by_device(record)
+    return FarmView(
+        devices=tuple(
+            FarmDeviceView(
+                device=device,
+                reference_s=farm_words.reference_s(record.farm, device.name),
+                networks=tuple(labels.variant(result.variant) for result in results.get(device.name, ())),
+            )
+            for device in record.farm.devices
+        ),
+        spreads=tuple(farm_words.spreads(record.farm)),
+        troubles=tuple(farm_words.troubles(record.farm)),
     )
 
 

@@ -12,7 +12,7 @@ from mbench.core import dtypes, resources
 from mbench.core.artifact import Artifact
 from mbench.core.errors import MeasureError
 from mbench.core.machine_types import Calibration, Device, DeviceKind, Gpu, Target
-from mbench.core.progress import Progress, Report
+from mbench.core.progress import Note, Progress, Report
 from mbench.core.records import Failure
 from mbench.core.settings import Settings
 from mbench.devices.process import WorkerDied
@@ -49,7 +49,7 @@ def _counts(kind: DeviceKind) -> bool:
 def measure_ahead(job: Job, device: DeviceRunner, artifacts: Sequence[Artifact]) -> None:
     """Let a device that has others do its work begin with all that it will be asked for."""
     if isinstance(device, MeasuresAhead):
-        device.measure_ahead([(each, _plan(job.settings, each)) for each in artifacts])
+        device.measure_ahead([(each, plan(job.settings, each)) for each in artifacts])
 
 
 def described(job: Job, device: DeviceRunner, progress: Progress) -> tuple[Device, Calibration | None]:
@@ -57,23 +57,29 @@ def described(job: Job, device: DeviceRunner, progress: Progress) -> tuple[Devic
     found = Device(kind=job.device, name=job.device_name or device.name, gpu=_gpu(job))
     if isinstance(device, Emulates):
         found = msgspec.structs.replace(found, emulator=device.emulator)
+    peaks = measured_peaks(job, device, functools.partial(progress.stage, "machine"), progress.note)
+    if isinstance(peaks, str):
+        return msgspec.structs.replace(found, missing={"calibration": peaks}), None
+    return msgspec.structs.replace(found, calibration=peaks), peaks
+
+
+def measured_peaks(job: Job, device: DeviceRunner, report: Report, note: Note) -> Calibration | str:
+    """Return the peaks that a short measurement shows on a device, or why there are none."""
     if not isinstance(device, Calibrator):
-        why = device_kinds.of(job.device).no_time or f"the device {device.name} cannot measure its own peaks"
-        return msgspec.structs.replace(found, missing={"calibration": why}), None
-    report = functools.partial(progress.stage, "machine")
+        return device_kinds.of(job.device).no_time or f"the device {device.name} cannot measure its own peaks"
     target = job.target_as_run
     try:
         peaks = calibrations.peaks(device, target, job.host, job.settings.threads, report, use_cache=job.use_cache)
     except MeasureError as error:
-        progress.note(f"the machine's peaks could not be measured: {error}")
-        return msgspec.structs.replace(found, missing={"calibration": str(error)}), None
+        note(f"the machine's peaks could not be measured: {error}")
+        return str(error)
     for dtype in type_peaks.SOURCES:
         if isinstance(device, MeasuresTypes) and any(network.dtype == dtype for network in job.networks):
             try:
                 peaks = calibrations.with_type(peaks, dtype, device, target, job.host, report, use_cache=job.use_cache)
             except MeasureError as error:
-                progress.note(f"the machine's peak in {dtype} could not be measured: {error}")
-    return msgspec.structs.replace(found, calibration=peaks), peaks
+                note(f"the machine's peak in {dtype} could not be measured: {error}")
+    return peaks
 
 
 def _gpu(job: Job) -> Gpu | None:
@@ -103,7 +109,7 @@ def observe(
     """
     name = artifact.manifest.variant.name
     try:
-        seen = device.measure(artifact, _plan(job.settings, artifact, pace=pace, meter=meter), report)
+        seen = device.measure(artifact, plan(job.settings, artifact, pace=pace, meter=meter), report)
     except MeasureError as error:
         return _failure(name, error)
     return counting.added(name, seen) if counting and seen.numerics.passed else seen
@@ -114,7 +120,8 @@ def _failure(name: str, error: MeasureError) -> Failure:
     return Failure(variant=name, stage=stage, reason=str(error), detail=detail)
 
 
-def _plan(settings: Settings, artifact: Artifact, *, pace: PaceLoops | None = None, meter: bool = False) -> MeasurePlan:
+def plan(settings: Settings, artifact: Artifact, *, pace: PaceLoops | None = None, meter: bool = False) -> MeasurePlan:
+    """Return how a session of an artifact is measured, with a layout of memory that is drawn."""
     return MeasurePlan(
         threads=settings.threads,
         number=settings.number,
@@ -161,7 +168,7 @@ class Counting:
             return msgspec.structs.replace(seen, counts_missing=built.reason)
         try:
             counted = self._device.measure(
-                built[0], _plan(self._job.settings, built[0]), functools.partial(self._progress.stage, name)
+                built[0], plan(self._job.settings, built[0]), functools.partial(self._progress.stage, name)
             )
         except MeasureError as error:
             return msgspec.structs.replace(seen, counts_missing=str(error))

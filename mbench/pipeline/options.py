@@ -27,7 +27,7 @@ from mbench.hardware.targets import Support
 from mbench.measure import latency
 from mbench.networks import given, imported_store, variants
 from mbench.networks.given import AnyNetwork, GivenNetworks, HowToImport
-from mbench.pipeline import quantizing, runner
+from mbench.pipeline import farming, quantizing, runner
 from mbench.pipeline.job import Job, counted_target
 from mbench.tuning import choice_files
 from mbench.tuning.tuner import TuningJob
@@ -55,6 +55,8 @@ def new_job(networks: Iterable[AnyNetwork], target_name: str, machine: Host, opt
     target = runner.resolve_target(target_name, dirs)
     refuse_types(found, target)
     device = _device(options.device, target, machine, compile_only=options.compile_only)
+    if device_kinds.of(device.kind).farm:
+        farming.check(device.address, target.name, dirs)
     threads = _threads(options.threads, target, machine, device.kind)
     choices = choice_files.choices(target, machine, threads, dirs) if options.use_tuned else NO_CHOICES
     choices = msgspec.structs.replace(choices, prefer=options.prefer)
@@ -127,6 +129,10 @@ def _sustain_s(asked_s: float | None, device: DeviceKind) -> float | None:
     if asked_s is not None and (facts.counts_only or not facts.runs):
         why = facts.no_time or "nothing runs here"
         raise UsageError(f"--sustain {durations.words(asked_s)}: {why}; leave it out")
+    if asked_s is not None and facts.farm:
+        raise UsageError(
+            f"--sustain {durations.words(asked_s)}: a farm measures sessions alone; name one of its devices"
+        )
     return asked_s
 
 

@@ -41,7 +41,7 @@ from mbench.devices import registry
 from mbench.devices.registry import DeviceChoice
 from mbench.hardware import device_kinds, host, targets
 from mbench.networks import variants
-from mbench.pipeline import keeping, results, room, turns
+from mbench.pipeline import farming, keeping, results, room, turns
 from mbench.pipeline.job import Job, counted_target
 from mbench.tuning import choice_files
 
@@ -127,7 +127,8 @@ def run(job: Job, progress: Progress) -> Record:
             record = _keep(job, progress, record, _compiled_only(job, artifact, cached=cached))
         return record
     keep = functools.partial(_keep, job, progress)
-    return turns.measure_all(job, record, ready, progress, keep) if ready else record
+    measure = farming.measure_all if device_kinds.of(job.device).farm else turns.measure_all
+    return measure(job, record, ready, progress, keep) if ready else record
 
 
 def _too_large(job: Job, wanted: Sequence[Variant], target: Target) -> dict[str, Failure]:

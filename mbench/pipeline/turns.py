@@ -86,7 +86,7 @@ def measure_all(
         quiet = Quiet(processors=job.host.cores_logical, calibration=peaks, exchange_s=best_s)
         run = _SessionRunner(job, device, quiet, counting, progress, keep, loops)
         wanted = job.settings.sessions
-        for turns in _in_turn(networks, wanted, quiet):
+        for turns in in_turn(networks, wanted, quiet):
             record = run.session(record, turns)
             turns.over = not turns.timed or wanted == 1 or _undisturbed(turns, quiet) >= wanted
             if turns.over and not (turns.timed and job.settings.sustain_s is not None):
@@ -122,7 +122,7 @@ def _spreads(record: Record) -> tuple[SeenSpread, ...]:
     return tuple(found)
 
 
-def _in_turn(networks: Sequence[Turns], wanted: int, quiet: Quiet) -> Iterator[Turns]:
+def in_turn(networks: Sequence[Turns], wanted: int, quiet: Quiet) -> Iterator[Turns]:
     """Yield networks, one for each session that is to come.
 
     First all have their sessions, in turn; then those with disturbed ones have as many again, at most as many as there
@@ -160,6 +160,13 @@ def _expected(turns: Turns, wanted: int, quiet: Quiet) -> int:
     return wanted + min(disturbed if undisturbed else _FRUITLESS, disturbed, wanted)
 
 
+def which_session(turns: Turns, wanted: int, quiet: Quiet) -> str:
+    """Return which session of a network comes next, as stages begin: `2/5 `, `again 6/7 `, nothing where it is one."""
+    number = len(turns.seen) + 1
+    expected = max(number, _expected(turns, wanted, quiet))
+    return ("again " if number > wanted else "") + (f"{number}/{expected} " if wanted > 1 else "")
+
+
 class _SessionRunner:
     """Measures one session after the other, and keeps each in the record."""
 
@@ -192,38 +199,38 @@ class _SessionRunner:
                 seen = msgspec.structs.replace(seen, stage=stage)
             return self._keep(record, seen)
         turns.seen.append(seen)
-        found = self._made(turns)
+        found = made(self._job, turns, self._quiet)
         turns.failed = any(isinstance(each, Failure) for each in found)
         record = self._keep(record, *found)
         turns.failed |= any(failure.variant == turns.name for failure in record.failures)
         return record
 
     def _report(self, turns: Turns) -> Report:
-        number, wanted = len(turns.seen) + 1, self._job.settings.sessions
-        expected = max(number, _expected(turns, wanted, self._quiet))
-        which = ("again " if number > wanted else "") + (f"{number}/{expected} " if wanted > 1 else "")
+        which = which_session(turns, self._job.settings.sessions, self._quiet)
 
         def report(stage: str, fraction: float) -> None:
             self._progress.stage(turns.name, which + stage, fraction)
 
         return report
 
-    def _made(self, turns: Turns) -> tuple[Result | Failure, ...]:
-        job, seen = self._job, sessions.merged(turns.seen, self._quiet)
-        made = results.result(
-            turns.artifact,
-            cached=turns.cached,
-            target=job.target_as_run,
-            described=job.target,
-            threads=job.settings.threads,
-            observation=seen,
-            calibration=self._quiet.calibration,
-            reason=device_kinds.of(job.device).no_time or "the machine's peaks could not be measured",
-        )
-        made = sustaining.awaited(made, job.settings)
-        if seen.numerics.passed:
-            return (made,)
-        return (made, Failure(variant=turns.name, stage="checking", reason=f"wrong result: {seen.numerics.detail}"))
+
+def made(job: Job, turns: Turns, quiet: Quiet) -> tuple[Result | Failure, ...]:
+    """Return the result of a network's sessions; a failure beside it where it came out wrong."""
+    seen = sessions.merged(turns.seen, quiet)
+    found = results.result(
+        turns.artifact,
+        cached=turns.cached,
+        target=job.target_as_run,
+        described=job.target,
+        threads=job.settings.threads,
+        observation=seen,
+        calibration=quiet.calibration,
+        reason=device_kinds.of(job.device).no_time or "the machine's peaks could not be measured",
+    )
+    found = sustaining.awaited(found, job.settings)
+    if seen.numerics.passed:
+        return (found,)
+    return (found, Failure(variant=turns.name, stage="checking", reason=f"wrong result: {seen.numerics.detail}"))
 
 
 def _pace(job: Job, device: DeviceRunner, progress: Progress) -> PaceLoops | None:

@@ -14,7 +14,7 @@ from rich.text import Text
 from mbench.analysis import headline, instruction_counts, labels, pairs, type_pairs
 from mbench.core import units
 from mbench.core.records import Numerics, Record
-from mbench.terminal import count_tables, details, merging, sustained_lines, totals, type_lines
+from mbench.terminal import count_tables, details, farm_lines, merging, sustained_lines, totals, type_lines
 from mbench.terminal.table import add_row, ruled, text
 from mbench.terminal.totals import NetworkRow
 
@@ -48,8 +48,8 @@ def record_tables(record: Record) -> list[RenderableType]:
     parts.extend(_twins(record))
     parts.extend(type_lines.of_record(record))
     at = len(parts)
-    sustained = sustained_lines.of_record(record)
-    parts.extend((*_untimed(record), *_tuned(record), *sustained, *_warnings(record, lines), *_failures(record)))
+    sustained, farm = sustained_lines.of_record(record), farm_lines.of_record(record)
+    parts.extend((*_untimed(record), *_tuned(record), *sustained, *farm, *_warnings(record, lines), *_failures(record)))
     if type_pairs.of_record(record):  # what the types give comes first
         behind = tuple(_IfRoom(part, tuple(parts)) for part in behind)
     parts[between:between] = behind
@@ -103,6 +103,8 @@ def _batches(record: Record) -> str:
 def _machine(record: Record) -> str:
     """Return what executed the code: the host, a board, or an emulator."""
     device, host = record.device, record.host
+    if record.farm is not None:
+        return f"{len(record.farm.devices)} devices; compiled on {host.name}: {host.cpu}"
     if instruction_counts.emulated(record):
         return f"emulated by {device.emulator or 'an emulator that the record does not name'}, on {host.cpu}"
     if device.machine is not None:

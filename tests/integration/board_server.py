@@ -165,6 +165,22 @@ def tvm_tracker() -> contextlib.AbstractContextManager[Serving]:
     return started(*command, "--port-end", str(port + 1), says=r"bind to 127\.0\.0\.1:(\d+)")
 
 
+def wait_for_devices(tracker: Serving, wanted: dict[str, int]) -> None:
+    """Wait until a tracker has so many devices of each key."""
+    from tvm import rpc
+
+    asking = rpc.connect_tracker("127.0.0.1", tracker.port)
+    for _ in range(600):
+        found: dict[str, int] = {}
+        for one in asking.summary()["server_info"]:
+            found[one["key"].removeprefix("server:")] = found.get(one["key"].removeprefix("server:"), 0) + 1
+        if found == wanted:
+            break
+        time.sleep(0.1)
+    assert found == wanted
+    asking.close()
+
+
 def has_tracker() -> bool:
     """Say whether TVM's tracker can be started: it needs tornado."""
     return importlib.util.find_spec("tornado") is not None

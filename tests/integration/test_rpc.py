@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -210,7 +209,7 @@ def test_a_tracker_gives_its_devices_in_turn(program: Path, net: Artifact, opene
         for _ in range(2):
             boards.enter_context(mbench_server(program, *registered))
         boards.enter_context(serving.tvm_server("--tracker", where, "--key", "other"))
-        _wait_for_devices(tracker, {"board": 2, "other": 1})
+        serving.wait_for_devices(tracker, {"board": 2, "other": 1})
         seen = [opened(f"{tracker.url}/board").measure(net, FEW, ignore) for _ in range(3)]
         assert all(one.calls_s for one in seen)
         other = opened(f"{tracker.url}/other").measure(net, FEW, ignore)
@@ -219,21 +218,6 @@ def test_a_tracker_gives_its_devices_in_turn(program: Path, net: Artifact, opene
         assert failure(opened(f"{tracker.url}/pi5"), net) == (
             f"the tracker {where} has no device with the key 'pi5'; it has: board (2), other (1)"
         )
-
-
-def _wait_for_devices(tracker: Serving, wanted: dict[str, int]) -> None:
-    from tvm import rpc
-
-    asking = rpc.connect_tracker("127.0.0.1", tracker.port)
-    for _ in range(600):
-        found: dict[str, int] = {}
-        for one in asking.summary()["server_info"]:
-            found[one["key"].removeprefix("server:")] = found.get(one["key"].removeprefix("server:"), 0) + 1
-        if found == wanted:
-            break
-        time.sleep(0.1)
-    assert found == wanted
-    asking.close()
 
 
 def test_who_waits_for_a_trackers_device_is_told_and_gets_it(
@@ -247,7 +231,7 @@ def test_who_waits_for_a_trackers_device_is_told_and_gets_it(
         serving.tvm_tracker() as tracker,
         mbench_server(program, "--tracker", f"127.0.0.1:{tracker.port}", "--key", "board") as board,
     ):
-        _wait_for_devices(tracker, {"board": 1})
+        serving.wait_for_devices(tracker, {"board": 1})
         asking = rpc.connect_tracker("127.0.0.1", tracker.port)
         held = asking.request("board")
         device = opened(f"{tracker.url}/board", timeout_s=2.0)
@@ -271,10 +255,10 @@ def test_a_server_outlives_its_tracker(program: Path, net: Artifact, opened: Cal
         with serving.tvm_tracker() as tracker:
             where = f"127.0.0.1:{tracker.port}"
             board = stack.enter_context(mbench_server(program, "--tracker", where, "--key", "board"))
-            _wait_for_devices(tracker, {"board": 1})
+            serving.wait_for_devices(tracker, {"board": 1})
         command = (sys.executable, "-m", "tvm.exec.rpc_tracker", "--host", "127.0.0.1", "--port", str(tracker.port))
         says = r"bind to 127\.0\.0\.1:(\d+)"
         again = stack.enter_context(serving.started(*command, "--port-end", str(tracker.port + 1), says=says))
-        _wait_for_devices(again, {"board": 1})
+        serving.wait_for_devices(again, {"board": 1})
         assert opened(f"{again.url}/board").measure(net, FEW, ignore).latency_s
         assert board.process.poll() is None

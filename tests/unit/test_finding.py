@@ -82,6 +82,12 @@ def test_a_target_that_runs_nowhere_is_refused_and_says_why(device: str | None) 
     assert "--compile-only" not in said
 
 
+def test_a_farm_is_no_one_place_to_search_on() -> None:
+    options = FitOptions(max_latency_s=0.02, device="farm.toml")
+    with pytest.raises(UsageError, match=r"--device farm\.toml: a search is of one device, and a farm has several"):
+        finding.prepared(["mobilenet_v1"], "x86_64_v2", host.describe(), options, unheard)
+
+
 def test_files_are_found_by_patterns_or_by_their_own_names(tmp_path: Path) -> None:
     for name in ("a[1].onnx", "a1.onnx", "b.pt2"):
         (tmp_path / name).touch()

@@ -31,7 +31,8 @@ SLEEPS = {
     "integration/rpc_fixtures.py::server": "looks again until a folder is empty; ends what hangs",
     "integration/test_gate.py::test_a_worker_that_is_killed_is_a_failure": "looks again until there is a worker",
     "integration/test_interrupt.py::test_a_building_process_that_is_killed_once_is_tried_again": "likewise",
-    "integration/test_rpc.py::_wait_for_devices": "asks a tracker again until devices are there; ends what hangs",
+    "integration/board_server.py::wait_for_devices": "asks a tracker again until devices are there; ends what hangs",
+    "integration/labgrid_site.py::Site.wait_for": "asks a labgrid again until something is there; ends what hangs",
     "integration/test_tune_command.py::test_a_worker_that_is_killed_costs_one_candidate": "until there is a worker",
     "integration/test_process.py::hang": "is what hangs",
     "unit/test_compilers.py::hang": "is what hangs",
@@ -49,6 +50,7 @@ TIMED = {
 
 LIMITS = {
     "integration/board_server.py::_end": "politeness: what does not end in two seconds is killed",
+    "integration/labgrid_site.py::_running": "politeness: what does not end in ten seconds is killed",
     "unit/test_tracker.py::test_one_that_trickles": "the pace of the bytes that it sends",
     "integration/test_serve_command.py::test_what_is_packed_for_this_machine_starts_here": "of what is refused at once",
 }

@@ -324,3 +324,26 @@ def test_a_target_that_cannot_have_a_type_names_the_nearest_that_can(target: str
     named, _, more = having.partition(" and ")
     assert nearest in named.split(", ")
     assert (len(named.split(", ")), more) == (4, "10 more: see 'mbench targets'")
+
+
+# ---------------------------------------------------------------------------------------------------------------- farms
+def farm(tmp_path: Path, targets_of_it: str = "x86_64_v2") -> str:
+    path = tmp_path / "farm.toml"
+    path.write_text(f'format_version = 1\n[devices.one]\nrpc = "10.0.0.21:9090"\ntargets = ["{targets_of_it}"]\n')
+    return str(path)
+
+
+def test_a_farm_is_named_by_its_file(tmp_path: Path) -> None:
+    made = job(X86, "x86_64_v2", device=farm(tmp_path))
+    assert (made.device, made.device_name, made.address) == ("farm", farm(tmp_path), farm(tmp_path))
+    assert made.settings.sessions == 5
+
+
+def test_a_farm_without_a_device_for_the_target_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no device runs code for target 'x86_64_v2'; its devices are for arm64"):
+        job(X86, "x86_64_v2", device=farm(tmp_path, "arm64"))
+
+
+def test_a_farm_does_not_sustain(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--sustain 60 s: a farm measures sessions alone; name one of its devices"):
+        job(X86, "x86_64_v2", device=farm(tmp_path), sustain_s=60.0)

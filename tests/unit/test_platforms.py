@@ -71,7 +71,7 @@ def test_one_that_asks_is_found(planted: str) -> None:
 
 def test_each_family_and_each_kind_has_its_facts() -> None:
     assert set(platforms.PLATFORMS) == {*FAMILIES}
-    assert set(device_kinds.KINDS) == {*devices.OPENERS, "none"}
+    assert set(device_kinds.KINDS) == {*devices.OPENERS, "none", "farm"}
     for platform in platforms.PLATFORMS.values():
         assert {*platform.dtypes} <= {*dtypes.NAMES}
         assert (PACKAGE / "measure" / f"{platform.peaks}.py").is_file()

@@ -224,6 +224,10 @@ def test_processes_that_add_at_once_lose_nothing() -> None:
         ("rpc://[::1]:9/k", DeviceChoice(kind="rpc", name="rpc://[::1]:9/k", address="rpc://[::1]:9/k")),
         ("pi4", DeviceChoice(kind="rpc", name="pi4", address="rpc://127.0.0.1:9090")),
         ("farm", DeviceChoice(kind="rpc", name="farm", address="rpc://farm.example:9190/pi4")),
+        (
+            "lab/farm.toml",
+            DeviceChoice(kind="farm", name="lab/farm.toml", address=str(Path("lab/farm.toml").absolute())),
+        ),
     ],
 )
 def test_what_device_means(text: str, choice: DeviceChoice) -> None:
@@ -235,7 +239,10 @@ def test_what_device_means(text: str, choice: DeviceChoice) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("moon", r"--device 'moon' is not known; expected local, emulated, rpc://HOST:PORT or a name of 'mbench dev"),
+        (
+            "moon",
+            r"--device 'moon' is not known; expected local, emulated, rpc://HOST:PORT, a farm's FILE.toml or a",
+        ),
         ("", r"--device '' is not known; expected local"),
         ("pi5", r"did you mean 'pi4'\?"),
         ("emulate", r"did you mean 'emulated'\?"),

@@ -5,7 +5,8 @@ import pytest
 import record_factory as factory
 
 from mbench.analysis import pairs, replacements
-from mbench.core.records import Replacement, Result
+from mbench.core.records import Result
+from mbench.core.replacement import Replacement
 
 NAME = "mobilenet_v2_1.0_224"
 

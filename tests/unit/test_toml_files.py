@@ -134,7 +134,7 @@ LINES = {
     "a key of 100,000 characters": ("a" * DEEP + " = 1", "unknown key"),
     "a key that looks like a path": ('"a` - at `$.x.y[3][...].z" = 1', "unknown"),
     "a key twice": ("zebra = 1\nzebra = 2", "not valid TOML: Cannot overwrite a value"),
-    "a table twice": ("[zebra]\n[zebra]", "not valid TOML: Cannot declare ('zebra',) twice"),
+    "a table twice": ("[zebra]\n[zebra]", "not valid TOML: Cannot declare [zebra] twice"),
     "a long table twice": (f"[{'a' * DEEP}]\n[{'a' * DEEP}]", "not valid TOML: Cannot declare"),
     "a NUL": ("a = '\0'", "not valid TOML"),
     "an escape": ("a = '\x1b[31m'", "not valid TOML"),

@@ -253,3 +253,37 @@ def test_nobody_listens() -> None:
         port = probe.getsockname()[1]
     with pytest.raises(MeasureError, match=f"no tracker at 127.0.0.1:{port}: Connection refused"):
         ask(port)
+
+
+def lists(line: socket.socket, *servers: Any) -> None:
+    """Do what TVM's tracker does when it is asked what it has."""
+    assert line.recv(4, socket.MSG_WAITALL) == MAGIC
+    line.sendall(MAGIC)
+    assert heard(line) == [6]
+    line.sendall(message([0, {"queue_info": {}, "server_info": list(servers)}]))
+
+
+def boards_of(*servers: Any) -> tuple[Address, ...]:
+    with listening(lambda line: lists(line, *servers)) as port:
+        return tracker.boards(Address("127.0.0.1", port, "pi4"), answer_s=60.0)
+
+
+def test_the_boards_of_a_key_are_listed_in_order() -> None:
+    assert boards_of(
+        {"key": "server:pi4", "addr": ["10.0.0.22", 9090]}, {"key": "server:pi5", "addr": None},
+        {"key": "server:pi4", "addr": ["10.0.0.21", 9091]},
+    ) == (Address("10.0.0.21", 9091), Address("10.0.0.22", 9090))  # fmt: skip
+    assert boards_of() == ()
+
+
+@pytest.mark.parametrize("address", [None, ["a b", 9090], ["10.0.0.21", 0], ["10.0.0.21"], "10.0.0.21:9090"], ids=str)
+def test_a_board_whose_address_is_none_is_refused(address: Any) -> None:
+    with pytest.raises(MeasureError, match="is no TVM RPC tracker"):
+        boards_of({"key": "server:pi4", "addr": address})
+
+
+def test_without_a_tracker_there_are_no_boards() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(MeasureError, match=f"no tracker at 127.0.0.1:{port}: Connection refused"):
+        tracker.boards(Address("127.0.0.1", port, "pi4"), answer_s=60.0)

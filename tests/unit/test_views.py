@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import statistics
 
+import farm_factory as farms
 import msgspec
 import pytest
 import record_factory as factory
 
 from mbench.analysis import headline, labels, repeat
 from mbench.core import record_files
-from mbench.page import views
+from mbench.page import report, views
 
 
 def test_it_is_the_command_on_the_page() -> None:
@@ -101,3 +102,20 @@ def test_why_no_session_has_something() -> None:
     assert (view.load_s, view.why_session("load_s")) == (None, "this device does not report it")
     [before] = views.of_record(factory.record(factory.PAIR[:1])).results
     assert before.why_session("load_s") == "the record has no sessions"
+
+
+def test_a_record_of_several_devices_shows_each_with_its_networks() -> None:
+    view = views.of_record(farms.record(["pi-3", "pi-1"])).farm
+    assert view is not None
+    assert [(each.device.name, each.reference_s, len(each.networks)) for each in view.devices] == [
+        ("pi-1", 0.01, 1), ("pi-2", 0.0104, 0), ("pi-3", 0.01005, 1),
+    ]  # fmt: skip
+    assert len(view.spreads) == 1
+    assert views.of_record(factory.record()).farm is None
+
+
+def test_the_page_has_a_table_of_the_devices() -> None:
+    html = report.render([farms.record(["pi-3", "pi-1"])])
+    assert "The devices of the farm" in html
+    assert "takes 4.0 % more than the quickest" in html
+    assert "The devices of the farm" not in report.render([factory.record()])
