@@ -156,6 +156,8 @@ class ByteConv:
     """Whether weights are from -64 to 64, and the layer says so."""
     symmetric: bool = False
     """Whether weights are from -127 to 127, and the layer says so."""
+    short: bool = False
+    """Whether the layer says that what is rounded fits into 16 bits, as it does with drawn multipliers."""
 
     def graph(self) -> Graph:
         """Return it, with what makes images that lie channels last of inputs that do not."""
@@ -183,6 +185,7 @@ class ByteConv:
             "low": low,
             "high": high,
         }
+        more |= {"short": True} if self.short else {}
         read = [sums, builder.parameter("multiplier", (1, self.channels, 1, 1))]
         if self.residual:
             read.append(image(builder, "residual", builder.shape(sums), last=True))
@@ -242,4 +245,5 @@ def any_layers(draw: st.DrawFn, *, least_channels: int = 4) -> ByteConv:
         dtype=dtype,
         other_zero_point=draw(st.sampled_from([0, 0, 0, -128, 9])),
         narrow=draw(st.booleans()),
+        short=draw(st.booleans()),
     )

@@ -15,7 +15,7 @@ from tvm import te, tirx
 from mbench.compile.axis_computations import centred
 from mbench.networks import integer_arithmetic as exact
 
-_FLOAT, _SUMS = "float32", "int32"
+_FLOAT, _SUMS, _SHORT = "float32", "int32", "int16"
 
 
 def fused(x: Any, y: Any, z: Any) -> Any:
@@ -35,8 +35,12 @@ def _settled(value: Any, known: Mapping[str, Any]) -> Any:
     less = known.get("less", 0)
     limits, zero = np.iinfo("uint8" if less else known["to"]), known["zero_point"]
     low, high = known.get("low", int(limits.min)), known.get("high", int(limits.max))
-    inside = tirx.min(tirx.max(value, _float(low - zero)), _float(high - zero))  # of NaN TVM's give the second
-    whole = tirx.call_llvm_pure_intrin(_SUMS, "llvm.lrint", inside)  # halves to even
+    if known.get("short"):  # as 16 bits, so that rules see it
+        rounded = tirx.call_llvm_pure_intrin(_SUMS, "llvm.lrint", value).astype(_SHORT).astype(_SUMS)
+        whole = tirx.min(tirx.max(rounded, tirx.const(low - zero, _SUMS)), tirx.const(high - zero, _SUMS))
+    else:
+        inside = tirx.min(tirx.max(value, _float(low - zero)), _float(high - zero))  # of NaN TVM's give the second
+        whole = tirx.call_llvm_pure_intrin(_SUMS, "llvm.lrint", inside)  # halves to even
     return (whole + tirx.const(zero - less, _SUMS) if zero != less else whole).astype(known["to"])
 
 

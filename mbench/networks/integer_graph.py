@@ -222,11 +222,12 @@ class _IntegerLowering:
         if bias_name:
             steps = scales.astype(np.float64) * x.known.scale
             bias = quantization.whole_bias(self._network.parameters[bias_name[0]], steps)
-        if _largest_sum(whole, bias, x.known) > _SUMS_RANGE:
+        largest = _largest_sums(whole, bias, x.known)
+        if largest.max() > _SUMS_RANGE:
             return None
         stored = quantization.as_stored(node.op, whole + zero, groups)
         unit = quantization.sum_scale(x.known.scale, np.broadcast_to(scales, len(weight)))
-        return pending.weighted(self._writer, node, x, stored, bias, unit, zero)
+        return pending.weighted(self._writer, node, x, stored, bias, unit, largest, zero)
 
     def _add(self, node: Node) -> Held | Pending | None:
         first, second = node.inputs[0], node.inputs[-1]
@@ -285,10 +286,10 @@ def _form_of_eight(node: Node) -> str:
     return "pass" if node.op in ("reshape", "permute", "slice", "max_pool2d", "expand", "rearrange") else ""
 
 
-def _largest_sum(weight: np.ndarray, bias: np.ndarray | None, known: Quantization) -> int:
-    """Return the largest magnitude that sums may have, whatever is read."""
-    sums = np.abs(weight).reshape(len(weight), -1).sum(1) * known.reach
-    return int((sums if bias is None else sums + np.abs(bias)).max())
+def _largest_sums(weight: np.ndarray, bias: np.ndarray | None, known: Quantization) -> np.ndarray:
+    """Return the largest magnitude that the sums of each channel may have, whatever is read: (O) float64."""
+    sums = np.abs(weight).reshape(len(weight), -1).sum(1, dtype=np.float64) * known.reach
+    return np.asarray(sums if bias is None else sums + np.abs(bias))
 
 
 _FORMS: dict[str, Callable[[_IntegerLowering, Node], Held | Pending | None]] = {

@@ -20,6 +20,8 @@ from mbench.networks.graph import Graph, Node, TensorType, free_name, needed
 from mbench.networks.quantization import Quantization
 
 _UNBOUNDED = (-math.inf, math.inf)
+_SHORT = 32_000
+"""A magnitude that 16 bits hold, with room for the roundings of float32."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +162,8 @@ class Summed(_Bounded):
     parts: np.ndarray = dataclasses.field(default_factory=lambda: np.ones(1, np.float32))
     """How many numbers a mean divides the sums by, float32, which broadcasts to them."""
     residual: Held | None = None
+    largest: np.ndarray | None = None
+    """The largest magnitude that the sums may have, whatever is read, float64, which broadcasts to them; None: any."""
     shifted: bool = False
     """Whether the zero point of the result is added before the rounding, as ONNX Runtime does for some operations."""
 
@@ -179,12 +183,24 @@ class Summed(_Bounded):
         read, attributes = [self.sums, writer.parameter(f"{self.node.name}.multiplier", numbers)], self.result(known)
         if self.shifted and self.residual is None:
             attributes["shifted"] = True
+        elif self._is_short(numbers, known):
+            attributes["short"] = True
         if self.residual is not None:
             read.append(self.residual.name)
             attributes["residual_multiplier"] = _ratio(self.residual, known)
             attributes["residual_zero_point"] = self.residual.known.zero_point
         made = dataclasses.replace(self.node, name=name, op="requantize", inputs=tuple(read), attributes=attributes)
         return writer.add(made)
+
+    def _is_short(self, multiplier: np.ndarray, known: Quantization) -> bool:
+        """Return whether all results are whole numbers of 16 bits before they are brought within their limits."""
+        if self.largest is None:
+            return False
+        with np.errstate(over="ignore"):
+            most = float((multiplier.astype(np.float64) * self.largest).max(initial=0.0))
+        if self.residual is not None:
+            most += abs(_ratio(self.residual, known)) * self.residual.known.reach
+        return most <= _SHORT
 
     def as_float(self, writer: IntegerWriter) -> str:
         """Write the sums as floats, which are not rounded to 8 bits."""
@@ -202,6 +218,7 @@ def weighted(
     weight: np.ndarray,
     bias: np.ndarray | None,
     unit: np.ndarray,
+    largest: np.ndarray,
     weight_zero_point: int = 0,
 ) -> Summed:
     """Write the sums of a convolution or a fully connected layer.
@@ -213,6 +230,7 @@ def weighted(
         weight: whole numbers, as the node has them.
         bias: in units of the sums, (O).
         unit: what 1 of the sums stands for, (O) float32.
+        largest: the largest magnitude that the sums may have, whatever is read, (O).
         weight_zero_point: the weight that stands for 0.
     """
     weight_name, *bias_name = node.inputs[1:]
@@ -223,16 +241,16 @@ def weighted(
     attributes = {**node.attributes, "zero_point": x.known.zero_point}
     if weight_zero_point:
         attributes["other_zero_point"] = weight_zero_point
-    largest = int(np.abs(weight.astype(np.int16)).max(initial=0))
+    heaviest = int(np.abs(weight.astype(np.int16)).max(initial=0))
     reach = next(
-        (limit for limit in (quantization.NARROW_WEIGHT, quantization.LARGEST_WEIGHT) if largest <= limit), None
+        (limit for limit in (quantization.NARROW_WEIGHT, quantization.LARGEST_WEIGHT) if heaviest <= limit), None
     )
     if reach is not None:
         attributes["largest_weight"] = reach
     sums = writer.add(dataclasses.replace(node, inputs=tuple(read), attributes=attributes))
     rank = len(node.shape)
     shape = (-1,) if node.op == "linear" else (1, -1, *(1,) * (rank - 2))
-    return Summed(node=node, sums=sums, unit=unit.reshape(shape))
+    return Summed(node=node, sums=sums, unit=unit.reshape(shape), largest=largest.reshape(shape))
 
 
 def multiplied(writer: IntegerWriter, node: Node, x: Held, y: Held) -> Summed:

@@ -40,7 +40,7 @@
 | `abs`, `negative`, `sign`, `floor`, `ceil`, `round` (halves to even), `not` (bool) | x | |
 | `quantize` | x (float) | RESULT |
 | `dequantize` | x of 8 bits; or sums and scale (float32), which broadcasts | of 8 bits: `scale`, `zero_point` |
-| `requantize` | sums (int32), multiplier (float32), residual of 8 bits? | RESULT, LIMITS, RESIDUAL, `shifted` (False) |
+| `requantize` | sums (int32), multiplier (float), residual of 8 bits? | RESULT, LIMITS, RESIDUAL, `shifted`, `short` |
 | `lookup` | x of 8 bits, table (256) | RESULT, `steps`: the functions that it is the table of |
 | `quantized_add` | two of 8 bits, which broadcast | RESULT, LIMITS, `multipliers`, `zero_points` |
 | `quantized_affine` | x of 8 bits, multiplier, offset (float32) | RESULT, LIMITS |
@@ -50,11 +50,11 @@
 
 The last nine are those of quantised networks: docs/int8.md defines them. RESULT is `scale`, `zero_point` and `to`, a
 type of 8 bits, of what it gives; LIMITS are `low` and `high`, the whole numbers that it stays between; RESIDUAL are
-`residual_multiplier`, `residual_zero_point` and `residual_less` (0). `shifted`: the zero point is added before the
-rounding; there is no residual then. `less` (0), which `networks.signed` sets, is taken off what is given in the end,
-`residual_less` and the two `operands_less` of `quantized_add` were taken off what is read. Multipliers, offsets and
-scales broadcast to x. Of 8-bit values, `conv2d`, `conv2d_transpose`, `linear` and `matmul` give sums in int32, with a
-bias of int32; their attributes
+`residual_multiplier`, `residual_zero_point` and `residual_less` (0). `shifted` (False): the zero point is added before
+the rounding; there is no residual then. `short` (False): what is rounded is known to fit into 16 bits, whatever is
+read. `less` (0), which `networks.signed` sets, is taken off what is given in the end, `residual_less` and the two
+`operands_less` of `quantized_add` were taken off what is read. Multipliers, offsets and scales broadcast to x. Of 8-bit
+values, `conv2d`, `conv2d_transpose`, `linear` and `matmul` give sums in int32, with a bias of int32; their attributes
 `zero_point` (0), which padding has too, and `other_zero_point` (0, of weights too) are taken off what they read.
 `largest_weight` (128) is a magnitude that none of their weights exceeds, 64 or 127, so that kernels may count on it.
 Padding is (top, left, bottom, right); strides and dilation are (down, right). Where an attribute has a default, it

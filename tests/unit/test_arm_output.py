@@ -9,6 +9,7 @@ import pytest
 from byte_layers import ByteConv
 from tvm import tirx
 
+from mbench.compile.schedules.cpu import byte_output
 from mbench.compile.schedules.cpu.arm_output import RoundedSum
 
 RULE = "cpu.integer_matmul"
@@ -41,6 +42,32 @@ def test_sums_beyond_all_whole_numbers_are_at_the_limits(to: str) -> None:
     parameters["multiplier"][0, :] = sizes.reshape(128, 1, 1)
     program = emulated.exact(graph, parameters, inputs, "sdot")
     assert RULE in program.rules.values()
+
+
+@pytest.mark.parametrize("number", range(len(BOUNDS)))
+def test_what_fits_into_16_bits_is_not_saturated_to_them(number: int) -> None:
+    """The halves of one and of two registers are taken, before all limits, tables and residuals."""
+    bounds = BOUNDS[number]
+    for place, (channels, table, residual) in enumerate(((64, False, True), (44, True, False), (4, False, False))):
+        to = ("uint8", "int8")[(number + place) % 2]
+        given = bounds and (bounds if to == "uint8" else (bounds[0] - 128, bounds[1] - 128))
+        layer = ByteConv(channels=channels, to=to, bounds=given, residual=residual, table=table, short=True)
+        emulated.check(layer, RULE, "sdot")
+
+
+def test_whether_it_fits_is_read_off_the_expression() -> None:
+    total = tirx.Var("total", "int32").astype("float32")
+    rounded = tirx.call_llvm_pure_intrin("int32", "llvm.lrint", total)
+    short = tirx.min(tirx.max(rounded.astype("int16").astype("int32"), tirx.const(-3, "int32")), tirx.const(9, "int32"))
+    for zero, added in ((0, short), (3, short + 3), (-3, short - 3)):
+        found = byte_output._SaturatedSum.of(added.astype("int8"), None)
+        assert found is not None
+        assert found.short
+        read = RoundedSum.read(found.wide, found.dtype, short=found.short)
+        assert read is not None
+        assert (read.zero, read.low, read.high, read.short) == (zero, zero - 3, zero + 9, True)
+    wide = tirx.min(tirx.max(rounded, tirx.const(-3, "int32")), tirx.const(9, "int32"))
+    assert not byte_output._SaturatedSum.of(wide.astype("int8"), None).short
 
 
 @pytest.mark.parametrize("to", ["uint8", "int8"])

@@ -80,6 +80,28 @@ def test_whole_numbers_in_and_out() -> None:
     assert whole.values == {"y": "conv.requantize"}
 
 
+@pytest.mark.parametrize("residual", [False, True])
+def test_what_fits_into_16_bits_before_its_limits_says_so(residual: bool) -> None:
+    """The images with which sums are largest and smallest, channel by channel, are tried."""
+    said = []
+    for scale in (2.0**-9, 2.0**-7, 2.0**-1, 2.0**3):
+        written, known = Roundings(), Quantization(scale=scale, zero_point=-3, dtype="int8")
+        x = written.real("x.real", written.builder.input("x", IMAGE, dtype="uint8"))
+        y = written.convolution("conv", x, 4)
+        y = written.builder.add("add", "sum", y, x) if residual else y
+        whole = integer_graph.lowered(written.network(written.builder.add("quantize", "y", y, **known.attributes)))
+        [node] = [node for node in whole.graph.nodes if node.op == "requantize"]
+        said.append(node.attributes.get("short", False))
+        weight, bias = (whole.parameters[f"conv.{name}"].astype(np.int64) for name in ("weight", "bias"))
+        ends = [
+            ((np.where(sign * weight > 0, 255, 0) - X.zero_point) * weight).sum((1, 2, 3)) + bias for sign in (1, -1)
+        ]
+        largest = np.abs(np.stack(ends) * whole.parameters[node.inputs[1]].reshape(-1)).max()
+        largest += residual * 245 * X.scale / scale
+        assert not said[-1] or largest < 2**15
+    assert set(said) == {False, True}
+
+
 def test_what_is_rounded_again_is_rescaled_once() -> None:
     written = Roundings()
     x = written.rounded("x.real", written.builder.input("x", IMAGE))

@@ -34,7 +34,7 @@ from mbench.networks.quantization import LARGEST_WEIGHT
 
 LANES = 4
 _SIGN = 128
-_MOST_SUMS = 21
+_MOST_SUMS = 20
 """With more, LLVM keeps some of them in memory."""
 _WORDS = 4
 """Of a register."""
@@ -42,7 +42,7 @@ _STEP = 0.5
 """Cycles of a dot product: the slowest cores that are out of order begin two in a cycle."""
 
 
-_FINISH = 5.5
+_FINISH = 5.0
 """Instructions that turn a register of sums into bytes."""
 _NARROW = {0: 0.0, 1: 3.0, 2: 1.0, 3: 4.0}
 """More of them for a row, by the registers that are left where four become one."""

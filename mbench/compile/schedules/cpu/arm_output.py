@@ -1,7 +1,8 @@
 """What sums become on Arm: rounded, narrowed by saturation twice, and clamped as bytes, 16 of them at once.
 
 `fcvtns` rounds halves to even and saturates, as do the steps to 16 and to 8 bits, and the addition of the zero point in
-between: limits that are those of the type need no instruction.
+between: limits that are those of the type need no instruction. Where what is rounded is known to fit into 16 bits, the
+lower halves of two registers are taken by one instruction, where saturation takes two.
 """
 
 from __future__ import annotations
@@ -33,9 +34,11 @@ class RoundedSum:
     low: int
     high: int
     dtype: str
+    short: bool = False
+    """Whether what is rounded fits into 16 bits."""
 
     @classmethod
-    def read(cls, value: Any, dtype: str) -> RoundedSum | None:
+    def read(cls, value: Any, dtype: str, *, short: bool = False) -> RoundedSum | None:
         """Read it off the int32 that is cast to a type of 8 bits; None for what is made otherwise."""
         call, zero = _apart(value)
         if not isinstance(call, tvm.ir.Call) or len(call.args) != 2:
@@ -47,7 +50,7 @@ class RoundedSum:
         if not all(isinstance(limit, prim.FloatImm) for limit in limits):
             return None
         low, high = (int(float(limit.value)) + zero for limit in limits)
-        return cls(value=inside.a.a, zero=zero, low=low, high=high, dtype=dtype)
+        return cls(value=inside.a.a, zero=zero, low=low, high=high, dtype=dtype, short=short)
 
     @property
     def flips(self) -> bool:
@@ -72,7 +75,8 @@ def store(
 ) -> None:
     """Write at most four registers of rounded int32 as bytes, side by side; `table`: what stands for each of them."""
     pairs = [columns[at : at + 2] for at in range(0, len(columns), 2)]
-    parts = [(_saturated(_narrow(sums, row, pair), found), len(pair) * LANES) for pair in pairs]
+    narrow = _halved if found.short else _narrow
+    parts = [(_saturated(narrow(sums, row, pair), found), len(pair) * LANES) for pair in pairs]
     if len(columns) == _MOST:
         parts = [(tirx.Shuffle([part for part, _ in parts], [*range(16)]), 16)]
     for number, (part, count) in enumerate(parts):
@@ -104,6 +108,12 @@ def _narrow(sums: emit.Accumulators, row: int, pair: Sequence[int]) -> Any:
     """Return one or two registers of int32 as one of int16."""
     narrow = [tirx.call_llvm_pure_intrin("int16x4", "llvm.aarch64.neon.sqxtn", sums.vector(row, v)) for v in pair]
     return tirx.Shuffle([*narrow, narrow[-1]][:2], [*range(2 * LANES)])
+
+
+def _halved(sums: emit.Accumulators, row: int, pair: Sequence[int]) -> Any:
+    """Return one or two registers of int32 that fit into 16 bits as one of int16: `uzp1` takes every second of both."""
+    halves = [tirx.reinterpret(f"int16x{2 * LANES}", sums.vector(row, v)) for v in pair]
+    return tirx.Shuffle([*halves, halves[-1]][:2], [*range(0, 4 * LANES, 2)])
 
 
 def _saturated(value: Any, found: RoundedSum) -> Any:

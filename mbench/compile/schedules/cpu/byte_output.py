@@ -94,6 +94,8 @@ class ByteOutput:
         for v in some:
             with emit.lanes_of(sums.lanes) as lane:
                 value = self.epilogue.finish(sums.element(row, v, lane), indices(row, v, lane), self.load)
+                clamped_first = _clamped_first(value.value) if isinstance(value, prim.Cast) else None
+                value = value if clamped_first is None else clamped_first.astype(str(value.ty))
                 T.buffer_store(self.target, value, [start + (v * sums.lanes + lane)])
 
     def _narrows(self, lanes: int, count: int) -> bool:
@@ -126,7 +128,7 @@ class ByteOutput:
             with emit.lanes_of(sums.lanes) as lane:
                 found = self._split(sums.element(row, v, lane), indices(row, v, lane), self.load)
                 assert found is not None
-                last, table = RoundedSum.read(found.wide, found.dtype), found.table
+                last, table = RoundedSum.read(found.wide, found.dtype, short=found.short), found.table
                 assert last is not None
                 sums.set(row, v, lane, last.rounded)
         assert last is not None
@@ -218,14 +220,17 @@ class _SaturatedSum(NamedTuple):
     wide: Any
     dtype: str
     table: Any
+    short: bool
+    """Whether what is rounded fits into 16 bits, whatever it is made of."""
 
     @classmethod
     def of(cls, value: Any, table: Any) -> _SaturatedSum | None:
         """Return the int32 that a number of 8 bits is made of; None for one that is made otherwise."""
         if not isinstance(value, prim.Cast) or str(value.ty) not in _SATURATION:
             return None
-        wide = _as_int32(value.value)
-        return None if wide is None else cls(wide, str(value.ty), table)
+        clamped_first = _clamped_first(value.value)
+        wide = _as_int32(value.value if clamped_first is None else clamped_first)
+        return None if wide is None else cls(wide, str(value.ty), table, clamped_first is not None)
 
     def without_floor(self) -> Any:
         """Return what has the same saturation: the least of the type as a floor before the rounding is left out.
@@ -244,6 +249,24 @@ class _SaturatedSum(NamedTuple):
             return value
         call = tvm.ir.Call(rounded.op, [number, tirx.min(inside.a.a, inside.b)], rounded.attrs, ret_ty=rounded.ty)
         return call + value.b if isinstance(value, prim.Add) else call
+
+
+def _clamped_first(value: Any) -> Any:
+    """Return what is rounded to 16 bits and then clamped as what is clamped and then rounded; None for others."""
+    if isinstance(value, prim.Add | prim.Sub) and isinstance(value.b, prim.IntImm):
+        inside = _clamped_first(value.a)
+        return inside if inside is None else inside + value.b if isinstance(value, prim.Add) else inside - value.b
+    if not isinstance(value, prim.Min) or not isinstance(value.a, prim.Max):
+        return None
+    limits, wide = (value.a.b, value.b), value.a.a
+    short = wide.value if isinstance(wide, prim.Cast) else None
+    call = short.value if isinstance(short, prim.Cast) and str(short.ty) == "int16" else None
+    constant = all(isinstance(limit, prim.IntImm) for limit in limits)
+    if not isinstance(call, tvm.ir.Call) or len(call.args) != 2 or not constant:
+        return None
+    name, number = call.args
+    low, high = (tirx.const(float(int(limit)), str(number.ty)) for limit in limits)
+    return tvm.ir.Call(call.op, [name, tirx.min(tirx.max(number, low), high)], call.attrs, ret_ty=call.ty)
 
 
 def _as_int32(value: Any) -> Any:
