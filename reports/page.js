@@ -285,7 +285,8 @@
     for (const choice of choices) choice.value = panel.dataset[choice.dataset.key];
     for (const link of contents.querySelectorAll("a[data-section]")) {
       const { section } = link.dataset;
-      const id = section === "trust" ? `${panel.closest(".run").id}-trust` : `${panel.id}&section=${section}`;
+      const ofRun = ["trust", "farm"].includes(section);
+      const id = ofRun ? `${panel.closest(".run").id}-${section}` : `${panel.id}&section=${section}`;
       link.hash = id;
       link.hidden = !document.getElementById(id);
     }

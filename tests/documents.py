@@ -40,6 +40,7 @@ LEFT_OUT = {
     r"python -m tvm\.exec\.rpc_tracker|mbench history serve": "serves until it is stopped",
     r"mbench (?:run|tune) .*--target cuda(?!_)": "needs a GPU; its words are read",
     r"mbench run .*--sweep|.*mbench\.sweep\(": "fills a whole sweep; its words are read",
+    r"mbench run .*--device farm": "needs a farm of boards; its words are read",
     r"python benchmarks/": "takes minutes, beside other runtimes; its words are read",
     r"from dask_jobqueue": "needs Slurm; it is parsed",
 }

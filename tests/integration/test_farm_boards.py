@@ -77,7 +77,9 @@ class When(Progress):
         self.notes.append(text)
 
     @contextlib.contextmanager
-    def shown(self, _names: Sequence[str], _shares: Mapping[str, float] | None = None, /) -> Iterator[Progress]:
+    def shown(
+        self, _names: Sequence[str], _shares: Mapping[str, float] | None = None, _load_s: float = 0.0, /
+    ) -> Iterator[Progress]:
         yield self
 
 
