@@ -66,7 +66,7 @@
 
   const PAPER_WIDTH = 690; // pixels between the margins of an A4 page: a page does not know before it is printed
 
-  // On a phone a title of an axis is said without what stands in brackets: it would be cut.
+  // On a phone a title of an axis is said without what stands in brackets: it is too long there.
   const NARROW = 500; // pixels
   const shorten = (layout) => {
     for (const name of axes(layout)) {

@@ -32,6 +32,8 @@ struct alignas(16) uint4 { unsigned x, y, z, w; };
 struct alignas(8) int2 { int x, y; };
 struct alignas(16) int4 { int x, y, z, w; };
 typedef unsigned uint;
+struct alignas(4) short2 { short x, y; };
+struct alignas(8) short4 { short x, y, z, w; };
 typedef unsigned char uchar;
 struct alignas(2) char2 { signed char x, y; };
 struct alignas(2) uchar2 { uchar x, y; };

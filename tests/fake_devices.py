@@ -35,10 +35,10 @@ OPTIONAL = {
     *("layers.kernel_size", "layers.stride", "layers.groups", "numerics.detail"),
     "sessions.latency_s",
     *("memory.device_bytes", "time_balance.method", "energy.measured.idle_w", "layers.metered"),
-    *("variant.quantization", "quantized"),
+    *("variant.quantization", "quantized", "device"),
 }
 """Null by nature: a layer that is no convolution has no groups, a result that passed has no complaint, a CPU has no
-memory of its own, a network of float32 is not quantised."""
+memory of its own, a network of float32 is not quantised, and a record without a farm has one device."""
 
 
 def compiled(folder: Path, variant: Variant, **changes: Any) -> Artifact:

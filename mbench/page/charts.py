@@ -203,7 +203,7 @@ def of_networks(table: pd.DataFrame, items: Iterable[view_types.RecordView] = ()
         networks=chart("each-network", "What each network costs", [
             (cost.name, figures_networks.costs(latest, cost)) for cost in costs
         ]),
-        twins=chart("twins", "Speed-up over the standard twin", [
+        twins=chart("speed-ups", "Speed-up over the standard twin", [
             ("latency", figures_networks.gains(figure_data.of_twins(shown), "predicted by the multiply-adds"))
         ]),
         types=chart("types", "Gain of the narrower type", [

@@ -211,7 +211,11 @@ def test_the_page_has_the_drawing_with_its_words_and_its_links() -> None:
     links = [link.get("href").removeprefix("#") for link in first.iter("a")]
     assert len(links) == 54
     assert {page.get_element_by_id(link).get("class") for link in links} == {"layer-view"}
-    assert second.getparent().getparent().getparent().tag == "details"  # the twin's is folded
+    panels = [
+        next(each for each in drawn.iterancestors("section") if "panel" in each.get("class", ""))
+        for drawn in (first, second)
+    ]
+    assert ["current" in each.get("class").split() for each in panels] == [True, False]  # one network at a time
 
 
 def test_a_network_of_many_blocks_is_drawn() -> None:
