@@ -180,11 +180,22 @@
   });
 
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll(".plot[data-drawn]"));
+  // On paper nothing that is said about a figure is folded.
+  const FOLDED =
+    "details.alert:not([open]), .panel.current details.more:not([open]), [id$='-trust'] details:not([open])";
   addEventListener("beforeprint", () => {
+    for (const fold of document.querySelectorAll(FOLDED)) {
+      fold.open = true;
+      fold.dataset.printed = "";
+    }
     root.classList.add("paper");
     drawAll(".plot:not(.small)");
   });
   addEventListener("afterprint", () => {
+    for (const fold of document.querySelectorAll("[data-printed]")) {
+      fold.open = false;
+      delete fold.dataset.printed;
+    }
     root.classList.remove("paper");
     drawAll(".plot[data-drawn]");
   });

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 from mbench.analysis import above_peak, instruction_counts, pairs, replacements
 from mbench.analysis.layer_causes import Cause
 from mbench.analysis.waterfall import Part
@@ -194,10 +192,3 @@ def threads(record: Record) -> str | None:
 def given(record: Record) -> str:
     """Return the labels of a run, such as `branch main, change 42`; nothing where it has none."""
     return ", ".join(f"{key} {value}" for key, value in record.labels.items())
-
-
-def both(one: Variant, other: Variant) -> str:
-    """Return the command that runs a network and its standard twin beside each other, for a shell."""
-    if one.imported:
-        return shlex.join(["mbench", "run", variants.typed(one), "--standard"])
-    return shlex.join(["mbench", "run", one.name, other.name])

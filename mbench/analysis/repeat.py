@@ -10,10 +10,12 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mbench.core import dtypes
 from mbench.core.field_types import MOST_TIMEOUT_S
 from mbench.core.quantized import QuantizationSettings
-from mbench.core.records import Record, Result
+from mbench.core.records import Record, Result, Variant
 from mbench.core.run_options import FEWEST_SAMPLES, RunOptions, flag
 from mbench.core.sessions import DEFAULT_SESSIONS
 from mbench.hardware import device_kinds
@@ -33,6 +35,26 @@ def command(record: Record, result: Result) -> str:
     name, words = variants.typed(result.variant), ["--target", record.target.name]
     words += option_words(run_options(record, result))
     return shlex.join(["mbench", "run", *([*words, "--", name] if name.startswith("-") else [name, *words])])
+
+
+def again(record: Record, result: Result, *others: str, **changed: Any) -> str:
+    """Return the command that runs a result's network once more as it was run, for a shell.
+
+    Args:
+        record: of the result.
+        result: of the network.
+        others: networks that are run beside it.
+        changed: options that are not those of the record; tuned choices are used where there are some.
+    """
+    options = msgspec.structs.replace(run_options(record, result), use_tuned=True, **changed)
+    names, words = [variants.typed(result.variant), *others], ["--target", record.target.name, *option_words(options)]
+    return shlex.join(["mbench", "run", *([*words, "--", *names] if names[0].startswith("-") else [*names, *words])])
+
+
+def together(record: Record, one: Variant, other: Variant) -> str:
+    """Return the command that runs a network of a record and its standard twin beside each other, for a shell."""
+    result = next(each for each in record.results if each.variant == one)
+    return again(record, result, standard=True) if one.imported else again(record, result, other.name)
 
 
 def run_options(record: Record, result: Result) -> RunOptions:

@@ -9,6 +9,9 @@ from click.core import ParameterSource
 
 from mbench.core import outputs, regular_files
 
+WORDS = "mbench.words"
+"""Where a context keeps the words of its command."""
+
 
 class _PathType(click.Path):
     """A path that can be one: the system could look it up, whether or not something is there."""
@@ -41,8 +44,8 @@ class OutputType(_PathType):
             UsageError: it is such a path.
         """
         path = super().convert(value, param, ctx)
-        if ctx is None or param is None or ctx.get_parameter_source(param.name or "") is ParameterSource.DEFAULT:
-            return path  # what is not asked for may not be needed, as with --resume
+        if ctx is None or param is None or not _is_wanted(ctx, param):
+            return path
         option = max(param.opts, key=len)
         what = f"{option} {path}" if option.startswith("-") else str(path)
         if self.folder:
@@ -50,6 +53,19 @@ class OutputType(_PathType):
         else:
             outputs.check_file(path, what)
         return path
+
+
+def _is_wanted(ctx: click.Context, param: click.Parameter) -> bool:
+    """Return whether something will be written there, as far as the command line says.
+
+    A default is not needed with --resume and --sweep, and a file's not where the command line names another place.
+    """
+    source = ctx.get_parameter_source(param.name or "")
+    if source is ParameterSource.COMMANDLINE:
+        return True
+    begin = {word.partition("=")[0] for word in ctx.meta.get(WORDS, ())}
+    named = begin & {*param.opts, "--resume", "--sweep"}
+    return source is not ParameterSource.DEFAULT and not named
 
 
 NEW_FILE = OutputType()

@@ -7,12 +7,14 @@ it does not have.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from mbench.cli import defaults, examples, meant
+from mbench.cli import arguments, defaults, examples, meant
 from mbench.core.errors import UsageError
 
 HELP = ("-h", "--help")
@@ -28,6 +30,7 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse with the defaults that are set elsewhere; not for a page of help."""
+        ctx.meta[arguments.WORDS] = tuple(args)
         if not ctx.resilient_parsing and not set(HELP) & set(args):
             try:
                 ctx.default_map = defaults.of(ctx)
@@ -35,6 +38,25 @@ class Command(click.Command):
                 if not self._tolerant:
                     raise
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call it; where it is refused for an option that was set elsewhere, say so.
+
+        Raises:
+            UsageError: it is refused.
+        """
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            elsewhere = [
+                max(each.opts, key=len) for each in self.params
+                if ctx.get_parameter_source(each.name or "") is ParameterSource.DEFAULT_MAP
+            ]  # fmt: skip
+            found = [option for option in elsewhere if option in re.findall(r"--[a-z-]+", str(error))]
+            if not found:
+                raise
+            where = f"{defaults.FILE} or a variable has a default of {', '.join(found)}; see 'mbench doctor'"
+            raise UsageError(f"{error} ({where})") from error
 
     def make_parser(self, ctx: click.Context) -> Any:
         """Return the parser, which knows how each flag is taken back: `--no-quick` after `quick = true` in a file."""

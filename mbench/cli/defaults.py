@@ -124,7 +124,7 @@ def _in_table(
     known = options(command)
     for name, value in table.items():
         where = toml_files.joined(".".join(words), name)
-        if name in own.get(words, ()):
+        if name in own.get(words, ()) and (isinstance(value, dict) or name not in known):
             continue
         if name in below:
             if not isinstance(value, dict):

@@ -136,7 +136,14 @@ def _next(found: FitRecord) -> str | None:
         return None
     name = found.answers[0].network
     imported = any(each.network.imported for each in found.candidates if each.network.name == name)
-    return None if imported else f"mbench run {name} --target {plain.quoted(found.target.name)}"
+    if imported:
+        return None
+    from mbench.hardware import device_kinds
+
+    words = ["mbench", "run", name, "--target", found.target.name, "--threads", str(found.threads)]
+    if device := device_kinds.of(found.device.kind).option(found.device.name):
+        words += ["--device", device]
+    return " ".join(map(plain.quoted, words))
 
 
 def _write_pages(found: FitRecord, path: Path) -> Path | None:

@@ -131,5 +131,12 @@ def document(text: str) -> None:
 def parts(shown: Iterable[RenderableType]) -> None:
     """Print texts and tables."""
     out = console()
-    for part in shown:
-        out.print(part, soft_wrap=isinstance(part, str))  # what is no table may be for copying
+    if out.is_terminal:
+        for part in shown:
+            out.print(part, soft_wrap=isinstance(part, str))  # what is no table may be for copying
+        return
+    with out.capture() as captured:
+        for part in shown:
+            out.print(part, soft_wrap=isinstance(part, str))
+    for line in captured.get().splitlines():
+        print(line.rstrip())  # noqa: T201 - a table ends each line where the longest ends

@@ -214,11 +214,14 @@ def _sweep(file: Path) -> Exit:
     _refuse_with("--sweep takes what its file says", _WITH_SWEEP)
     context = click.get_current_context()
     asked = context.params
-    given = context.get_parameter_source("output") is ParameterSource.COMMANDLINE
+    given = {
+        name: asked[name] if context.get_parameter_source(name) is ParameterSource.COMMANDLINE else None
+        for name in ("output", "store_url")
+    }
     return sweep.run(
         file, quiet=asked["quiet"], as_json=asked["as_json"], executor=asked["executor"],
-        use_cache=not asked["no_cache"], build_timeout_s=asked["build_timeout_s"], store=asked["store_url"],
-        output=asked["output"] if given else None,
+        use_cache=not asked["no_cache"], build_timeout_s=asked["build_timeout_s"], store=given["store_url"],
+        output=given["output"],
     )  # fmt: skip
 
 

@@ -80,6 +80,10 @@ def tune(
     if found.file.exists():
         printing.remark(f"choices {found.file}")
     if found.complete() and not interrupted:
-        asked_for = " ".join(map(plain.quoted, (*networks, "--target", target)))
+        words = [*networks, "--target", target]
+        words += ["--threads", str(threads)] if threads is not None else []
+        words += ["--dtype", dtype] if dtype is not None else []
+        words += [word for folder in target_dirs for word in ("--targets", str(folder))]
+        asked_for = " ".join(map(plain.quoted, words))
         hints.after(f"mbench run {asked_for}", hushed=as_json)
     return exits.of_work(complete=found.complete(), interrupted=interrupted)

@@ -75,7 +75,7 @@ def _without_defaults(raw: dict[str, Any]) -> dict[str, Any]:
         if name in own or name not in COMMANDS or not isinstance(value, dict)
     }  # fmt: skip
     if isinstance(gate, dict):
-        found["gate"] = {name: value for name, value in gate.items() if name in OWN["gate",] or isinstance(value, dict)}
+        found["gate"] = {name: value for name, value in gate.items() if name == "thresholds" or isinstance(value, dict)}
     if isinstance(history, dict):
         found["history"] = {name: value for name, value in history.items() if not isinstance(value, dict)}
     return found

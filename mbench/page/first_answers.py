@@ -11,9 +11,9 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from mbench.analysis import labels
+from mbench.analysis import labels, repeat
 from mbench.core import dtypes, names, units
-from mbench.hardware import platforms
+from mbench.hardware import device_kinds, platforms
 from mbench.networks import variants
 from mbench.page import headlines
 
@@ -52,11 +52,13 @@ def of_records(views: Sequence[RecordView]) -> Iterator[FirstAnswer]:
     items = [item for view in views for item in view.results]
     if not items:
         return
-    emulated = all(view.emulated for view in views)
+    timed = [view for view in views if not view.emulated]
+    emulated = not timed
     goes = "Where do the instructions go?" if emulated else "Where does the time go?"
     spoken = views[0].spoken if len(views) == 1 else None
-    yield FirstAnswer(question=goes, sentences=tuple(_where(items, spoken)))
-    yield FirstAnswer(question="Can I trust it?", sentences=tuple(_trust(items, emulated=emulated)))
+    of_time = [item for view in timed or views for item in view.results]
+    yield FirstAnswer(question=goes, sentences=tuple(_where(of_time or items, spoken)))
+    yield FirstAnswer(question="Can I trust it?", sentences=tuple(_trust(views)))
     steps = tuple(_gate(views)) + tuple(_steps(views[-1]))
     if steps:
         yield FirstAnswer(question="What should I try next?", sentences=(), steps=steps[:_MOST_STEPS])
@@ -85,11 +87,16 @@ def _where(items: Sequence[ResultView], spoken: ResultView | None) -> Iterator[s
 
 
 def _gate(views: Sequence[RecordView]) -> Iterator[NextStep]:
-    """Yield the judgement of two runs of the same networks."""
+    """Yield the judgement of two runs of the same networks at the same place."""
+    if len(views) != len(("base", "head")):
+        return
     runs = [{item.result.variant.name for item in view.results} for view in views]
-    if len(views) == len(("base", "head")) and runs[0] & runs[1] and not any(view.emulated for view in views):
-        files = [f"{names.component(view.record.run_id)}.json" for view in views]
-        yield NextStep(words="Judge whether it became slower", command=shlex.join(["mbench", "gate", *files]))
+    places = {(view.record.target.name, view.record.device.kind, view.record.settings.threads) for view in views}
+    if runs[0] & runs[1] and len(places) == 1:
+        first, second = sorted(views, key=lambda view: view.record.created_at_utc)
+        files = [f"{names.component(view.record.run_id)}.json" for view in (first, second)]
+        words = "Judge whether the later run is worse, with the files of both records"
+        yield NextStep(words=words, command=shlex.join(["mbench", "gate", *files]))
 
 
 def _between(shares: Sequence[float]) -> str:
@@ -101,10 +108,15 @@ def _tied(text: str) -> str:
     return text.replace(" %", "\u00a0%")
 
 
-def _trust(items: Sequence[ResultView], *, emulated: bool) -> Iterator[str]:
+def _trust(views: Sequence[RecordView]) -> Iterator[str]:
+    items = [item for view in views for item in view.results]
     yield from _outputs(items)
-    if emulated:
-        yield "Counts are exact: the same on every machine and every time."
+    failed = sum(len(view.record.failures) for view in views)
+    if failed:
+        yield f"{units.counted(failed, 'network')} failed."
+    if any(view.emulated for view in views):
+        whose = "Counts" if all(view.emulated for view in views) else "Counts of what was emulated"
+        yield f"{whose} are exact: the same on every machine and every time."
     timed = [item for item in items if item.latency]
     disturbed = [item for item in timed if item.disturbed]
     if disturbed:
@@ -113,10 +125,12 @@ def _trust(items: Sequence[ResultView], *, emulated: bool) -> Iterator[str]:
     single = [item for item in quiet if item.headline and item.headline.sessions <= 1]
     if single:
         yield f"One process measured {_of(len(single), timed)}, so how far processes lie apart is not known."
-    known = [item.smallest_change for item in quiet if item.smallest_change is not None]
+    several = [item for item in quiet if item not in single]
+    known = [item.smallest_change for item in several if item.smallest_change is not None]
     if known:
         low, high = units.change(min(known)), units.change(max(known))
-        yield _tied(f"A slow-down shows from {low if low == high else f'{low} to {high}'} on.")
+        range_ = low if low == high else f"{low} to {high}, by network"
+        yield _tied(f"The smallest slow-down that two such runs would show: {range_}.")
     warned = sum(bool(item.result.warnings) for item in items)
     if warned:
         yield f"There are warnings about {_of(warned, items)}."
@@ -146,24 +160,30 @@ def _steps(view: RecordView) -> Iterator[NextStep]:
         return
     hit = next((item for item in timed if item.disturbed), None)
     if hit:
-        yield NextStep(words="Measure again on a quiet machine", command=hit.command)
-    elif any(item.headline and item.sessions and len(item.sessions) == 1 for item in timed):
+        others = [each.result.variant.name for each in view.results if view.pairs and not each.result.variant.imported]
+        others = [name for name in others if name != hit.result.variant.name] if len(others) == _FEW else []
+        yield NextStep(words="Measure again on a quiet machine", command=repeat.again(record, hit.result, *others))
+    elif record.settings.sessions == 1 and any(item.headline for item in timed):
         yield NextStep(words="Run it in five sessions, to learn how far processes lie apart: leave out --quick")
     yield from _slow_layer(view, timed)
     types = {item.result.variant.dtype for item in view.results}
-    base = ["mbench", "run", variants.typed(first.result.variant), "--target", record.target.name]
     possible = dtypes.INT8 in platforms.of(record.target).types(record.target)
     if types == {dtypes.DEFAULT} and possible and first.result.variant.convolution != "standard":
-        command = shlex.join([*base, "--dtype", f"{dtypes.DEFAULT},{dtypes.INT8}"])
+        command = repeat.again(record, first.result, dtype=f"{dtypes.DEFAULT},{dtypes.INT8}")
         yield NextStep(words="See what int8 gives", command=command)
     if view.unpaired and not view.pairs:
-        yield NextStep(words="See what its depthwise convolutions save", command=labels.both(*view.unpaired[0]))
+        yield NextStep(
+            words="See what its depthwise convolutions save", command=repeat.together(record, *view.unpaired[0])
+        )
     if len(view.results) > _FEW and not view.emulated:
         yield NextStep(words="Let a search find the best network within your limits: mbench fit --help")
 
 
 def _slow_layer(view: RecordView, timed: Iterable[ResultView]) -> Iterator[NextStep]:
-    """Yield a search for the kernel that wastes most, where one is far below its roofline."""
+    """Yield a search for the kernel that wastes most, where one is far below its roofline: on this machine."""
+    record = view.record
+    if not device_kinds.of(record.device.kind).here:
+        return
     found = [
         (item, each.row, each.share * (1 - each.row.layer.roofline.fraction_of_bound))
         for item in timed
@@ -179,5 +199,8 @@ def _slow_layer(view: RecordView, timed: Iterable[ResultView]) -> Iterator[NextS
     whose = f" of {item.label}" if len(view.results) > 1 else ""
     reached = f"{units.percent(roof.fraction_of_bound, 0)} of what {roof.bound} allows" if roof else ""
     words = f"Look for a quicker {row.layer.name}{whose}: it reaches {reached}"
-    command = shlex.join(["mbench", "tune", variants.typed(item.result.variant), "--target", view.record.target.name])
+    asked = ["--target", record.target.name, "--threads", str(record.settings.threads)]
+    asked += ["--dtype", item.result.variant.dtype] if item.result.variant.dtype != dtypes.DEFAULT else []
+    asked += [word for folder in record.settings.target_folders for word in ("--targets", folder)]
+    command = shlex.join(["mbench", "tune", variants.typed(item.result.variant), *asked])
     yield NextStep(words=_tied(words), command=command)

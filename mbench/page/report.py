@@ -21,6 +21,7 @@ from mbench.analysis import (
     labels,
     pairs,
     record_history,
+    repeat,
     runs,
     session_figures,
     sustained_load,
@@ -55,6 +56,7 @@ DETAILED_LAYERS = 2500
 
 PLACES = {
     "convolutions": "Speed-up", "types": "Types", "spending": "Where it goes", "latency": "Latency",
+    "counts": "Counts",
     "quality": "Quality", "layers": "Layers", "roofline": "Roofline", "memory": "Memory", "sustained": "Under load",
     "energy": "Energy", "time-balance": "Time balance", "built": "Built and checked",
 }  # fmt: skip
@@ -186,7 +188,8 @@ def _places(sections: Iterable[Section]) -> frozenset[str]:
         has = {
             "layers": bool(view.results), "convolutions": bool(view.pairs), "types": bool(view.types),
             "spending": any(item.spending for item in view.results) or bool(view.disturbed),
-            "latency": any(item.latency for item in view.results), "roofline": not view.emulated,
+            "latency": any(item.latency for item in view.results), "counts": view.counting,
+            "roofline": not view.emulated,
             "quality": any(item.result.quantized is not None for item in view.results),
             "memory": True, "sustained": view.record.settings.sustain_s is not None, "energy": True,
             "time-balance": not view.emulated, "built": True,
@@ -246,6 +249,7 @@ def _environment() -> jinja2.Environment:
             "labels": labels,
             "energy_model": energy,
             "headlines": headlines,
+            "repeat": repeat,
             "first_answers": first_answers,
             "PLACES": PLACES,
             "pack": single_file.packed,

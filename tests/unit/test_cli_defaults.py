@@ -117,6 +117,27 @@ def test_a_variable_that_cannot_be_is_named(run: Mbench, monkeypatch: pytest.Mon
     assert_one_line(run("run", "mobilenet_v2"), "MBENCH_RUN_LABEL: no closing quotation; expected words")
 
 
+def test_a_default_that_collides_with_the_command_line_is_said_to_be_one(run: Mbench) -> None:
+    put("[run]\nquick = true\n")
+    refused = run("run", "mobilenet_v1_0.25_32", "--sessions", "3")
+    assert_one_line(refused, "mbench.toml or a variable has a default of --quick; see 'mbench doctor'")
+    put("")
+    assert "default" not in run("run", "mobilenet_v1_0.25_32", "--sessions", "3", "--quick").err
+
+
+def test_an_output_that_is_not_used_is_not_refused(run: Mbench, asked: Any, record_file: Path) -> None:
+    put('[run]\noutput = "none/results"\n')
+    for words in (("--output", "here"), ("-o", "here"), ("--output=here",)):
+        assert str(asked(*words)[0].output) == "here"
+    assert "none" not in run("run", "--resume", record_file).err
+
+
+def test_thresholds_of_the_gate_as_an_option_and_as_a_table(run: Mbench, record_file: Path) -> None:
+    for text in ("[gate]\nsensitivity = ['latency=3%']\n", "[gate.sensitivity]\nlatency = '3%'\n"):
+        put(text)
+        assert "mbench.toml" not in run("gate", record_file, record_file).err
+
+
 def test_another_commands_table_is_not_in_the_way(run: Mbench) -> None:
     put("[run]\nthreads = 2\njson = false\n[list]\njson = true\n[gate.thresholds]\nlatency = '3%'\n")
     assert run("list", "types").out.startswith("{")

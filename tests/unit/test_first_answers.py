@@ -35,10 +35,10 @@ def test_one_network_says_where_its_time_goes_and_what_it_lacks() -> None:
     found = answers(factory.in_sessions(small(GRID[:1])))
     assert list(found) == ["Where does the time go?", "Can I trust it?", "What should I try next?"]
     assert "of the layers\u2019 time is in 13" in found["Where does the time go?"]
-    assert found["Can I trust it?"].startswith("The output is right. A slow-down shows from +")
+    assert found["Can I trust it?"].startswith("The output is right. The smallest slow-down that two such")
     steps = found["What should I try next?"]
-    assert f"mbench run {GRID[0]} --target host --dtype float32,int8" in steps
-    assert f"mbench run {GRID[0]} {GRID[0]}_standard" in steps
+    assert f"mbench run {GRID[0]} --target host --threads 2 --batch 1 --dtype float32,int8" in steps
+    assert f"mbench run {GRID[0]} {GRID[0]}_standard --target host --threads 2" in steps
 
 
 def test_of_several_the_shares_are_a_range_without_the_standard_twins() -> None:
@@ -84,10 +84,28 @@ def test_counts_are_exact_and_go_to_instructions() -> None:
     assert "Counts are exact" in found["Can I trust it?"]
 
 
+def test_of_timed_and_emulated_records_the_time_is_that_of_the_timed_ones() -> None:
+    timed = factory.in_sessions(small(GRID[:1]))
+    found = answers(factory.emulated(GRID[1:2]), timed)
+    assert found["Where does the time go?"] == answers(timed)["Where does the time go?"]
+    assert "Counts of what was emulated are exact" in found["Can I trust it?"]
+
+
+def test_what_failed_is_counted() -> None:
+    record = factory.record(GRID[:2], failed=GRID[2:])
+    assert "1 network failed." in answers(record)["Can I trust it?"]
+
+
 def test_two_runs_of_a_network_are_judged_by_the_gate() -> None:
     first = small(GRID[:1], "a")
     steps = answers(first, factory.again(first, "b"))["What should I try next?"]
-    assert steps.startswith("Judge whether it became slower: mbench gate a.json b.json")
+    assert steps.startswith(
+        "Judge whether the later run is worse, with the files of both records: mbench gate a.json b.json"
+    )
+    elsewhere = msgspec.structs.replace(
+        factory.again(first, "b"), target=msgspec.structs.replace(first.target, name="x86_64_v3")
+    )
+    assert "gate" not in answers(first, elsewhere)["What should I try next?"]
     other = small(GRID[1:2], "b")
     assert "gate" not in answers(first, other)["What should I try next?"]
 

@@ -36,9 +36,6 @@ def test_an_imported_network_is_called_as_its_file() -> None:
     assert twin is not None
     assert (labels.variant(OWN), labels.variant(twin)) == ("net, batch 8", "net, standard convolutions, batch 8")
     assert labels.variant(msgspec.structs.replace(OWN, name="net")) == "net"
-    assert labels.both(OWN, twin) == "mbench run FILE.onnx --standard"
-    one, other = (variants.parse(name) for name in factory.PAIR)
-    assert labels.both(one, other) == f"mbench run {one.name} {other.name}"
 
 
 def test_threads_are_named_where_they_compute() -> None:

@@ -161,6 +161,24 @@ def test_a_tuned_run_is_repeated_with_tuned_choices() -> None:
     assert "--no-tuned" not in repeated(msgspec.structs.replace(record, settings=tuned))
 
 
+def test_once_more_with_other_options_at_the_same_place() -> None:
+    for record, device in (
+        (factory.emulated(), "emulated"),
+        (factory.on_board(factory.record()), "rpc://10.0.0.7:9090"),
+    ):
+        words = shlex.split(repeat.again(record, record.results[0], dtype="float32,int8"))
+        networks, target, options = parsed(words)
+        assert (networks, target) == ((record.results[0].variant.name,), record.target.name)
+        assert (options.device, options.dtype) == (device, "float32,int8")
+        assert options.threads == record.settings.threads
+
+
+def test_a_network_and_its_standard_twin_are_run_together_where_the_one_ran() -> None:
+    one, other = (result.variant for result in factory.record().results)
+    networks, target, options = parsed(shlex.split(repeat.together(factory.emulated(), one, other)))
+    assert (networks, target, options.device) == ((one.name, other.name), factory.emulated().target.name, "emulated")
+
+
 def test_where_it_ran_is_in_the_command() -> None:
     for record, device in (
         (factory.emulated(), "emulated"),
