@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from mbench.analysis import accuracy, disturbances, headline, latency_model_error, pairs
+from mbench.analysis import accuracy, device_spread, disturbances, headline, latency_model_error, pairs
 from mbench.analysis.accuracy import GivenAccuracy, NetworkAccuracy
 from mbench.core import dtypes
 from mbench.core.errors import UsageError
@@ -75,10 +76,10 @@ def _latency(record: Record, result: Result) -> CostEstimate | None:
     """Return a latency: timed, with the interval of its median; or of a model of exact counts, with its usual error."""
     timed, modelled_s = headline.of_result(result), result.end_to_end.latency_model_s
     if timed is not None:
-        between = timed.interval
+        between, apart = timed.interval, _boards_apart(record, result)
         return CostEstimate(
-            value=timed.median_s, low=between.low if between else None, high=between.high if between else None,
-            basis="measured",
+            value=timed.median_s, low=between.low / apart if between else None,
+            high=between.high * apart if between else None, basis="measured",
         )  # fmt: skip
     if not modelled_s or not device_kinds.of(record.device.kind).runs:
         return None
@@ -87,6 +88,15 @@ def _latency(record: Record, result: Result) -> CostEstimate | None:
     return CostEstimate(
         value=modelled_s, low=off and modelled_s / off, high=off and modelled_s * off, basis="counted"
     )  # fmt: skip
+
+
+def _boards_apart(record: Record, result: Result) -> float:
+    """Return by what factor a board of a farm may differ from others of its kind: two standard deviations."""
+    device = record.farm.device(result.device) if record.farm else None
+    if record.farm is None or device is None:
+        return 1.0
+    apart = [each.between for each in device_spread.of_farm(record.farm) if each.kind == device.kind and each.between]
+    return math.exp(2 * apart[0]) if apart else 1.0
 
 
 def accuracy_of(

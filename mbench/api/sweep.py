@@ -85,7 +85,7 @@ def sweep(
     asked = _asked(file, output, use_cache=use_cache, build_timeout_s=build_timeout_s)
     machine = host.describe()
     plan = planning.planned(asked, machine)
-    url = _store_of(asked, store)
+    url, store_name = _store_of(asked, store)
     planning.check_output(asked.output)
     path, unstored = sweep_files.path_of(asked.output, asked.name), dict[Path, str]()
     with scratch.only(path):
@@ -100,6 +100,7 @@ def sweep(
                 functools.partial(run.resume, use_cache=use_cache, build_timeout_s=build_timeout_s, executor=executor,
                                   display=display),
                 functools.partial(_keep, paged=paged, url=url, unstored=unstored, note=note),
+                store_name,
             )  # fmt: skip
         except KeyboardInterrupt as error:
             raise SweepInterrupted(SweepOutcome(going.record, path, tuple(unstored.values()))) from error
@@ -145,8 +146,8 @@ def _asked(file: AnyPath, output: AnyPath | None, *, use_cache: bool, build_time
     return planning.asked(Path(file), output=into, use_cache=use_cache, build_timeout_s=build_timeout_s)
 
 
-def _store_of(asked: AskedSweep, store: AnyPath | None) -> str | None:
-    """Return the store that records go to, which is one; None: to none.
+def _store_of(asked: AskedSweep, store: AnyPath | None) -> tuple[str | None, str]:
+    """Return the address of the store that records go to, which is one, and what it is called; None: to none.
 
     Raises:
         UsageError: there can be no such store.
@@ -158,9 +159,9 @@ def _store_of(asked: AskedSweep, store: AnyPath | None) -> str | None:
         own = str(asked.beside(own))
     url = str(store) if store is not None else own or project_file.store()
     if not url:
-        return None
-    history.open_store(url, create=True).close()
-    return url
+        return None, ""
+    with history.open_store(url, create=True) as opened:
+        return url, opened.shown
 
 
 def _measure(job: Job, *, executor: Executor | str, display: Display) -> Record:
@@ -169,9 +170,12 @@ def _measure(job: Job, *, executor: Executor | str, display: Display) -> Record:
 
 def _keep(path: Path, *, paged: bool, url: str | None, unstored: dict[Path, str], note: Note) -> str:
     """Write the page of a record, and add it to the store; return what the store is called."""
-    record = record_files.read(path)
     page = path.with_suffix(".html")
-    if paged and (not page.exists() or page.stat().st_mtime_ns < path.stat().st_mtime_ns):
+    lacks_page = paged and (not page.exists() or page.stat().st_mtime_ns < path.stat().st_mtime_ns)
+    if url is None and not lacks_page:
+        return ""
+    record = record_files.read(path)
+    if lacks_page:
         try:
             report.report(record, page, plotlyjs="directory")
         except OutputError as error:

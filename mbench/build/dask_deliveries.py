@@ -44,14 +44,16 @@ class FetchedFuture(Future[Delivery]):
         if not self.set_running_or_notify_cancel():
             return
         task, self._task = self._task, None
-        room.acquire(timeout=PATIENCE_S)
+        held = room.acquire(timeout=PATIENCE_S)
         try:
             delivery = task.result()
         except BaseException as error:  # noqa: BLE001 - raised where the answer is asked for
-            room.release()
+            if held:
+                room.release()
             self.set_exception(concurrent.futures.CancelledError() if task.cancelled() else error)
             return
-        weakref.finalize(self, room.release)
+        if held:
+            weakref.finalize(self, room.release)
         self.set_result(delivery)
 
 

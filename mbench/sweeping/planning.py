@@ -22,7 +22,7 @@ from mbench.core.records import Variant
 from mbench.core.run_options import RunOptions
 from mbench.core.sweep_definition import LABEL, SweepDefinition
 from mbench.core.sweep_records import CellPlace
-from mbench.devices import registry
+from mbench.devices import farm_file, registry
 from mbench.hardware import device_kinds, targets
 from mbench.networks.given import AnyNetwork
 from mbench.networks.importers import front_ends
@@ -83,7 +83,7 @@ class PlannedPlace:
             dtype=",".join(dict.fromkeys(each.dtype for each in chosen)),
         )  # fmt: skip
         path = output / f"{runner.new_run_id()}.json"
-        return msgspec.structs.replace(self.job, networks=chosen, settings=settings, path=path)
+        return msgspec.structs.replace(self.job, networks=chosen, settings=settings, path=path, notes=())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,8 @@ def planned(sweep: AskedSweep, machine: Host) -> SweepPlan:
     given = accuracy_table.read(sweep.beside(table), own) if table else {}
     places = dict[CellPlace, PlannedPlace]()
     for target in dict.fromkeys(sweep.definition.targets):
-        for device in sweep_definition.devices_of(sweep.definition, target):
+        for named in sweep_definition.devices_of(sweep.definition, target):
+            device = str(sweep.beside(named)) if named and named.endswith(registry.FARM_SUFFIX) else named
             for found in _at(sweep, networks, target, device, machine):
                 places.setdefault(found.place, found)
                 notes.extend(note for note in found.job.notes if note not in notes)
@@ -198,9 +199,29 @@ def _timed(sweep: AskedSweep, target: str, device: str | None, machine: Host) ->
     if sweep.definition.compile_only:
         return False
     if device is not None:
-        return not device_kinds.of(registry.resolve(device).kind).counts_only
+        facts = device_kinds.of(registry.resolve(device).kind)
+        if facts.farm:
+            _check_kinds(sweep, target, Path(device))
+        return not facts.counts_only
     found = targets.support(runner.resolve_target(target, _folders(sweep)), machine)
     return found.measure or not found.emulate
+
+
+def _check_kinds(sweep: AskedSweep, target: str, farm: Path) -> None:
+    """Refuse a farm whose devices for a target are of several kinds: their latencies are not compared.
+
+    Raises:
+        UsageError: it is such a farm, or the farm file is wrong.
+    """
+    folders = _folders(sweep)
+    known = runner.resolve_target(target, folders).name
+    fit = farm_file.fitting(farm_file.read(farm, folders), known, farm)
+    kinds = sorted({entry.kind or entry.targets[0] for entry in fit.values()})
+    if len(kinds) > 1:
+        raise UsageError(
+            f"{farm} has devices of {len(kinds)} kinds: {', '.join(kinds)}; a sweep compares its cells with each "
+            "other, so give each kind a farm file of its own"
+        )
 
 
 def _folders(sweep: AskedSweep) -> tuple[Path, ...]:

@@ -5,6 +5,7 @@ How a record is made, and what becomes of it, is given: this module decides what
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from mbench.core import sweep_files, units
-from mbench.core.errors import RecordError, UsageError
+from mbench.core.errors import OutputError, RecordError, UsageError
 from mbench.core.machine_types import Host
 from mbench.core.progress import Note
 from mbench.core.records import Record, Variant
@@ -68,8 +69,11 @@ class SweepWork:
         sweep_files.write(self.path, found)
         return found
 
-    def do(self, measure: MeasureJob, go_on: GoOnWith, keep: KeepRecord) -> None:
-        """Measure what is open, and try again what failed; `record` grows with each of its records."""
+    def do(self, measure: MeasureJob, go_on: GoOnWith, keep: KeepRecord, store: str = "") -> None:
+        """Measure what is open, and try again what failed; `record` grows with each of its records.
+
+        `store` is what `keep` calls the store that records go to; empty: there is none.
+        """
         for path, wanted in self._interrupted():
             try:
                 self._run(path, lambda path=path: go_on(path), keep)  # type: ignore[misc]
@@ -81,21 +85,32 @@ class SweepWork:
                 job = place.part(networks, self._sweep.output)
                 self._note(f"sweep {self._sweep.name}: {in_words(self.record)}; next {_place_in_words(place.place)}")
                 self._tried |= {(network.name, place.place) for network in networks}
-                self._run(job.path, lambda job=job: measure(job), keep)  # type: ignore[misc]
-        self._keep_all(keep)
+                try:
+                    self._run(job.path, lambda job=job: measure(job), keep)  # type: ignore[misc]
+                except UsageError as error:  # such as a tracker that is away; other places may be there
+                    self._note(f"{_place_in_words(place.place)}: {error}; its cells stay open")
+                    break
+        self._keep_all(keep, store)
 
     def _run(self, path: Path, work: Callable[[], object], keep: KeepRecord) -> None:
         """Do some work on a record; whatever ends it, what it brought is kept."""
         began_s, had = time.monotonic(), self._done_in(path)
         try:
             work()
-        finally:
-            took_s = time.monotonic() - began_s
-            self._files = folder.files(self._sweep.output, self._sweep.name, self._files, self._note)
-            ran = self._done_in(path) - had
-            self._change(path, lambda each: _longer(each, took_s, ran))
-            self.record = self._kept()
+        except BaseException:
+            with contextlib.suppress(OutputError):  # the first error says more: where what was measured is saved
+                self._seen(path, began_s, had)
+            raise
+        self._seen(path, began_s, had)
         self._keep_one(path, keep)
+
+    def _seen(self, path: Path, began_s: float, had: int) -> None:
+        """Look at what is in the folder now, and keep where the sweep stands."""
+        took_s = time.monotonic() - began_s
+        self._files = folder.files(self._sweep.output, self._sweep.name, self._files, self._note)
+        ran = self._done_in(path) - had
+        self._change(path, lambda each: _longer(each, took_s, ran))
+        self.record = self._kept()
 
     def _done_in(self, path: Path) -> int:
         return sum(seen.finished for file in self._files if file.name == path.name for seen in file.seen)
@@ -109,10 +124,10 @@ class SweepWork:
             self._change(path, lambda each: msgspec.structs.replace(each, stored=store))
             self.record = self._kept()
 
-    def _keep_all(self, keep: KeepRecord) -> None:
-        """Give to the store what it lacks: a store that was given later, or could not be reached."""
+    def _keep_all(self, keep: KeepRecord, store: str) -> None:
+        """Give to the store what it lacks: another one than before, or one that could not be reached."""
         for file in self._files:
-            if file.place is not None and not file.stored:
+            if file.place is not None and (not store or file.stored != store):
                 self._keep_one(self._sweep.output / file.name, keep)
 
     def _interrupted(self) -> Iterator[tuple[Path, set[tuple[str, CellPlace]]]]:
@@ -128,8 +143,9 @@ class SweepWork:
             left = {
                 each.network.name for each in self.record.cells if each.place == file.place and each.state != "done"
             }
-            if set(file.open) <= left and not self._stale(file):
-                yield self._sweep.output / file.name, {(name, place.place) for name in file.open}
+            lacking = {(name, place.place) for name in file.open}
+            if set(file.open) <= left and not self._stale(file) and not lacking & self._tried:
+                yield self._sweep.output / file.name, lacking
 
     def _stale(self, file: SweepFile) -> bool:
         """Return whether what a record has would be built otherwise now: then its rest belongs to a new one."""

@@ -16,11 +16,12 @@ import mbench
 from mbench.api import history
 from mbench.api import sweep as api
 from mbench.core import record_files, scratch, sweep_files
-from mbench.core.errors import UsageError
+from mbench.core.errors import OutputError, UsageError
 from mbench.core.machine_types import Host
 from mbench.core.records import Record
 from mbench.core.sweep_records import SweepRecord
 from mbench.pipeline import runner
+from mbench.pipeline.job import Job
 from mbench.sweeping import standing
 
 pytest_plugins = ("api_fixtures",)
@@ -199,6 +200,61 @@ def test_records_go_to_a_store_one_by_one_and_what_a_store_lacks_is_added_later(
     assert [(cell.network.name, cell.state) for cell in by_store.cells] == [
         (cell.network.name, cell.state) for cell in found.cells
     ]
+
+
+def test_another_store_gets_what_the_first_one_has(world: SweepWorld, tmp_path: Path) -> None:
+    file = definition(tmp_path, SMALL)
+    swept(file, store=tmp_path / "a.db")
+    swept(file, store=tmp_path / "b.db")
+    swept(file, store=tmp_path / "b.db")
+    assert len(world.ran) == 4
+    for name in ("a.db", "b.db"):
+        with mbench.open_store(tmp_path / name) as opened:
+            assert len(opened.listed()) == 4
+
+
+def test_a_place_that_is_away_does_not_stop_the_others(
+    world: SweepWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(job: Job, progress: Any) -> Record:
+        if job.target.name == "x86_64_v2":
+            raise UsageError("nobody answers at 127.0.0.1:9190")
+        return world.run(job, progress)
+
+    monkeypatch.setattr(runner, "run", run)
+    notes = list[str]()
+    found = swept(definition(tmp_path, SMALL), notes)
+    assert {cell.place.target for cell in found.cells if cell.state == "done"} == {"x86_64_v3"}
+    assert any("nobody answers at 127.0.0.1:9190; its cells stay open" in note for note in notes)
+
+
+def test_the_error_that_says_where_results_are_is_the_one_that_is_raised(
+    world: SweepWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(job: Job, progress: Any) -> Record:
+        world.run(job, progress)
+        monkeypatch.setattr(sweep_files, "write", full)
+        raise OutputError("disk full; what was measured is saved in /tmp/x")
+
+    def full(*_: object) -> None:
+        raise OutputError("disk full")
+
+    monkeypatch.setattr(runner, "run", run)
+    with pytest.raises(OutputError, match="what was measured is saved in /tmp/x"):
+        swept(definition(tmp_path, SMALL))
+
+
+def test_a_farm_file_lies_beside_the_sweep_and_has_boards_of_one_kind(world: SweepWorld, tmp_path: Path) -> None:
+    board = '[devices.{0}]\nrpc = "10.0.0.{1}:9090"\ntargets = ["arm64_cortex_a72"]\nkind = "{2}"\n'
+    farm = tmp_path / "boards.toml"
+    farm.write_text("format_version = 1\n" + board.format("a", 1, "pi4") + board.format("b", 2, "pi4"))
+    text = SMALL.replace("compile_only = true\n", "").replace('["x86_64_v2", "x86_64_v3"]', '["arm64_cortex_a72"]')
+    file = definition(tmp_path, f'sessions = 1\n{text}[devices]\ndefault = "boards.toml"\n')
+    assert swept(file).count("done") == 6
+    assert {job.device for job in world.jobs} == {"farm"}
+    farm.write_text("format_version = 1\n" + board.format("a", 1, "pi4") + board.format("b", 2, "pi5"))
+    with pytest.raises(UsageError, match="devices of 2 kinds: pi4, pi5; a sweep compares"):
+        swept(file)
 
 
 def test_two_sweeps_in_one_folder_and_store_are_told_apart_by_name(world: SweepWorld, tmp_path: Path) -> None:

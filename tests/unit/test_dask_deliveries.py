@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -62,6 +63,15 @@ def test_no_more_are_here_than_are_held_and_all_come(deliveries: Deliveries) -> 
         assert waiting.pop(0).result(WAIT_S).worker == "a"
         assert Task.fetched <= taken + 1 + HELD
     assert Task.fetched == 20
+
+
+def test_one_that_came_without_room_makes_none(deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_deliveries, "PATIENCE_S", 0.0)
+    every = [deliveries.future(Task()) for _ in range(3 * HELD)]
+    assert all(each.result(WAIT_S).worker == "a" for each in every)
+    del every
+    gc.collect()
+    assert deliveries._room._value == HELD
 
 
 def test_what_failed_takes_no_room(deliveries: Deliveries) -> None:

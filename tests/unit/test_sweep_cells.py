@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 
+import farm_factory as farms
 import msgspec
 import pytest
 import record_factory as factory
 
-from mbench.analysis import sweep_cells
+from mbench.analysis import device_spread, sweep_cells
 from mbench.core.records import Numerics
 from mbench.networks import variants
 
@@ -35,6 +37,23 @@ def test_a_timed_result_has_the_median_of_its_sessions_with_an_interval() -> Non
     assert figures.weight_bytes == result.memory.weight_bytes
     assert figures.memory_bytes > figures.weight_bytes
     assert figures.macs == sum(layer.macs for layer in result.layers)
+
+
+def test_on_a_farm_the_interval_knows_how_far_its_boards_lie_apart() -> None:
+    plain = factory.in_sessions(factory.record())
+    results = tuple(msgspec.structs.replace(each, device="pi-1") for each in plain.results)
+    farm = msgspec.structs.replace(plain, results=results, farm=farms.PI4S)
+    [spread] = device_spread.of_farm(farms.PI4S)
+    assert spread.between
+    for one, other in zip(sweep_cells.seen(plain), sweep_cells.seen(farm), strict=True):
+        assert one.figures is not None
+        assert other.figures is not None
+        narrow, wide = one.figures.latency_s, other.figures.latency_s
+        assert narrow is not None
+        assert wide is not None
+        assert wide.value == narrow.value
+        assert (narrow.low or 0) / (wide.low or 1) == pytest.approx(math.exp(2 * spread.between))
+        assert (wide.high or 0) / (narrow.high or 1) == pytest.approx(math.exp(2 * spread.between))
 
 
 def test_a_counted_result_has_what_the_model_says_and_its_usual_error() -> None:
