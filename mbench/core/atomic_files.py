@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from mbench.core import regular_files, scratch, system_limits
 from mbench.core.errors import OutputError
+
+_STATUS = Path("/proc/self/status")
+_UMASK = re.compile(rb"^Umask:\s*([0-7]+)", re.MULTILINE)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -28,6 +32,18 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def _umask() -> int:
+    """Return the umask as Linux shows it. Read by setting it to 0 and back, two threads at once could leave it at 0."""
+    try:
+        found = _UMASK.search(_STATUS.read_bytes())
+    except OSError:
+        found = None
+    return int(found[1], 8) if found else _AT_IMPORT
+
+
+def _by_setting() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+_AT_IMPORT = _by_setting()

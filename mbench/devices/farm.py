@@ -92,6 +92,13 @@ class DeviceFarm:
         self._heard: queue.Queue[Any] = queue.Queue()
         self._threads: list[threading.Thread] = []
         self._tasks: FarmTasks | None = None
+        self.unheard: list[FarmEvent] = []
+        """What had become of tasks and was not yielded, once an interrupt or its caller ended `measure`."""
+
+    @property
+    def unchecked(self) -> dict[str, str]:
+        """The tasks whose device was not checked again after them, each with that device, by name."""
+        return self._tasks.unchecked if self._tasks is not None else {}
 
     def measure(self, tasks: Sequence[FarmTask], progress: Progress) -> Generator[FarmEvent, None, None]:
         """Measure tasks on whichever devices are free; yield what became of them, until all are settled.
@@ -123,17 +130,24 @@ class DeviceFarm:
             self._close(progress)
 
     def _close(self, progress: Progress) -> None:
-        """Let all devices go, whatever they do."""
+        """Let all devices go, whatever they do; keep what they had finished."""
         assert self._tasks is not None
         self._tasks.stop()
         for board in self.boards:
             board.stop()
         deadline = time.monotonic() + _JOIN_S
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        try:
+            for thread in self._threads:
+                thread.join(max(0.0, deadline - time.monotonic()))
+        finally:  # also where a second interrupt ends the wait
+            self._drain(progress)
+
+    def _drain(self, progress: Progress) -> None:
         while not self._heard.empty():
             heard = self._heard.get()
-            if not isinstance(heard, FarmEvent):
+            if isinstance(heard, FarmEvent):
+                self.unheard.append(heard)
+            else:
                 heard(progress)
 
     # --------------------------------------------------------------------------------------------- in a device's thread
@@ -146,7 +160,8 @@ class DeviceFarm:
             if self._usable(board, self._look(board)):
                 self._take_tasks(board)
         except MbenchError as error:
-            self._put_aside(board, str(error))
+            if not self._tasks.over:  # else it waited, and is right for all that is known
+                self._put_aside(board, str(error))
         except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
             self._heard.put(functools.partial(_raise, error))
         finally:

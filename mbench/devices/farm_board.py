@@ -108,11 +108,11 @@ class FarmBoard:
         """Hold the device, and its place.
 
         Raises:
-            MeasureError: its place cannot be had.
+            MeasureError: its place cannot be had, or the run has ended.
         """
         self._timeout_s = timeout_s
         if self.plan.place is not None:
-            self.plan.place.acquire(waiting, timeout_s)
+            self.plan.place.acquire(waiting, timeout_s, lambda: self._stopped)
         told = ""
         while not self._stopped:
             try:
@@ -234,10 +234,13 @@ class FarmBoard:
 
     def described(self) -> FarmDevice:
         """Return it as the record has it."""
+        missing = dict(self.missing)  # its thread adds to its own
+        if self.machine is None:
+            missing.setdefault("machine", "it never answered")
         return FarmDevice(
             name=self.name, kind=self.plan.kind, address=str(self.plan.address), machine=self.machine,
             calibration=self.calibration, reference_s=(*self.first_s, *self.later_s), set_aside=tuple(self.set_aside),
-            missing={"machine": "it never answered"} | self.missing if self.machine is None else self.missing,
+            missing=missing,
         )  # fmt: skip
 
     def _time(self, report: Report) -> float | str:
@@ -277,7 +280,9 @@ class _Entered(RpcDevice):
     def _entrance(self, report: Report) -> Address:
         if self._office is None:
             return self.address
-        return self._office.ticket(self.address, lambda text: report(text, 0.0), self._timeout_s)
+        return self._office.ticket(
+            self.address, lambda text: report(text, 0.0), self._timeout_s, lambda: self.interrupted
+        )
 
 
 class _Busy(Exception):

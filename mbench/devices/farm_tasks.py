@@ -58,7 +58,7 @@ class FarmTasks:
             lost: called with a task that no device can measure any more.
         """
         self._pending, self._devices = list(tasks), set(devices)
-        self._running: set[FarmTask] = set()
+        self._running: dict[FarmTask, str] = {}
         self._doubtful: dict[str, list[FarmTask]] = {name: [] for name in self._devices}
         self._most_tries, self._lost = most_tries, lost
         self._changed = threading.Condition()
@@ -78,7 +78,7 @@ class FarmTasks:
                 task = next((each for each in self._pending if device not in each.not_on), None)
                 if task is not None:
                     self._pending.remove(task)
-                    self._running.add(task)
+                    self._running[task] = device
                     return task
                 if self._doubtful[device]:
                     return None
@@ -89,7 +89,7 @@ class FarmTasks:
         """Keep a task as measured, until the device is known to have been right all the time."""
         with self._changed:
             task.measured = True
-            self._running.discard(task)
+            self._running.pop(task, None)
             self._doubtful[device].append(task)
             self._changed.notify_all()
 
@@ -119,7 +119,7 @@ class FarmTasks:
             its_own: whether the device is right, so that the reason lies in the task.
         """
         with self._changed:
-            self._running.discard(task)
+            self._running.pop(task, None)
             if its_own:
                 task.not_on.add(device)
             self._again(task, reason)
@@ -127,12 +127,14 @@ class FarmTasks:
     def put_back(self, task: FarmTask) -> None:
         """Hand out a task again that was not begun."""
         with self._changed:
-            self._running.discard(task)
+            self._running.pop(task, None)
             self._pending.insert(0, task)
             self._changed.notify_all()
 
     def leave(self, device: str, reason: str) -> None:
-        """Count no more on a device.
+        """Count no more on a device. A task that it had is handed out again; that was a try.
+
+        Once nothing more is wanted, its unchecked tasks stay known, and no task is lost: the run has only ended.
 
         Args:
             device: that is of no use any more.
@@ -140,11 +142,22 @@ class FarmTasks:
         """
         with self._changed:
             self._devices.discard(device)
-            self._doubtful[device].clear()
             self._left[device] = reason
+            if self._stopped:
+                return
+            self._doubtful[device].clear()
+            for task in [each for each, holder in self._running.items() if holder == device]:
+                del self._running[task]
+                self._again(task, f"{device}: {reason}")
             for task in [each for each in self._pending if self._hopeless(each)]:
                 self._settle(task)
             self._changed.notify_all()
+
+    @property
+    def unchecked(self) -> dict[str, str]:
+        """The tasks that are measured and not confirmed, each with its device, by name."""
+        with self._changed:
+            return {task.name: device for device, tasks in self._doubtful.items() for task in tasks}
 
     def stop(self) -> None:
         """Hand out nothing more."""

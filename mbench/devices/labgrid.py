@@ -49,7 +49,6 @@ class LabgridPlace:
         config: Path | None = None,
         *,
         program: str | None = None,
-        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         """Hold nothing yet.
 
@@ -58,25 +57,25 @@ class LabgridPlace:
             coordinator: HOST:PORT.
             config: an environment file with drivers for its power.
             program: `labgrid-client`; by default the one that is installed.
-            stopped: asked again and again whether waiting is over.
         """
         self.name = name
-        self._coordinator, self._config, self._stopped = coordinator, config, stopped
+        self._coordinator, self._config = coordinator, config
         self._program = program or client()
         self._token: str | None = None
         self._held = False
 
-    def acquire(self, waiting: Note, patience_s: float) -> None:
+    def acquire(self, waiting: Note, patience_s: float, stopped: Callable[[], bool]) -> None:
         """Wait in the coordinator's queue for the place, and hold it.
 
         Args:
             waiting: called once with a line.
             patience_s: how long to wait.
+            stopped: asked again and again whether the run is over.
 
         Raises:
-            MeasureError: there is no such place, somebody keeps it, or no coordinator answers.
+            MeasureError: there is no such place, somebody keeps it, no coordinator answers, or the run is over.
         """
-        said = self._call("reserve", "--shell", f"name={self.name}")
+        said = self._call("reserve", "--shell", f"name={self.name}", stopped=stopped)
         found = _TOKEN.search(said)
         if found is None:
             raise MeasureError(
@@ -84,8 +83,9 @@ class LabgridPlace:
             )
         self._token = found[1]
         waiting(f"waiting for the place {self.name} of labgrid")
-        self._call("wait", self._token, within_s=patience_s, late=f"somebody kept it for {patience_s:g} s")
-        self._call("-p", f"+{self._token}", "acquire")
+        late = f"somebody kept it for {patience_s:g} s"
+        self._call("wait", self._token, within_s=patience_s, late=late, stopped=stopped)
+        self._call("-p", f"+{self._token}", "acquire")  # to its end: whether a place is held must be known
         self._held = True
 
     def cycle(self) -> None:
@@ -104,7 +104,6 @@ class LabgridPlace:
             MeasureError: the coordinator does not answer.
         """
         token, held, self._token, self._held = self._token, self._held, None, False
-        self._stopped = lambda: False  # an end that was asked for does not keep the place from being released
         try:
             if held:
                 self._call("-p", self.name, "release")
@@ -112,11 +111,13 @@ class LabgridPlace:
             if token is not None:
                 self._call("cancel-reservation", token)
 
-    def _call(self, *words: str, within_s: float = ANSWER_S, late: str = "") -> str:
+    def _call(
+        self, *words: str, within_s: float = ANSWER_S, late: str = "", stopped: Callable[[], bool] = lambda: False
+    ) -> str:
         """Return what the program printed.
 
         Raises:
-            MeasureError: it failed, was too late, or waiting is over.
+            MeasureError: it failed, was too late, or the run is over.
         """
         command = (self._program, "-x", self._coordinator, *words)
         what = f"place {self.name} of labgrid at {self._coordinator}"
@@ -132,10 +133,13 @@ class LabgridPlace:
             try:
                 said, wrong = process.communicate(timeout=_POLL_S)
             except subprocess.TimeoutExpired:
-                if time.monotonic() < deadline and not self._stopped():
+                over = stopped()
+                if time.monotonic() < deadline and not over:
                     continue
                 process.kill()
                 process.communicate()
+                if over:
+                    raise MeasureError(f"{what}: the run has ended") from None
                 raise MeasureError(f"{what}: {late or f'{CLIENT} took longer than {within_s:g} s'}") from None
             if process.returncode:
                 raise MeasureError(f"{what}: {_last_line(wrong or said) or f'exit status {process.returncode}'}")

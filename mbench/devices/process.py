@@ -59,6 +59,8 @@ class WorkerDevice:
         self._lock = _hold(self.files[0], where, waiting)
         self._log = self.files[1]  # who holds the lock holds the log
         self._process: Any = None
+        self.interrupted = False
+        """Whether nothing more is to run here."""
 
     def close(self) -> None:
         """Let other runs measure."""
@@ -69,7 +71,8 @@ class WorkerDevice:
         self._timeout_s = silence_s
 
     def interrupt(self) -> None:
-        """End what runs, from another thread; whoever waits for its answer has a WorkerDied."""
+        """End what runs, is being started, or will be, from another thread; whoever waits for it has a WorkerDied."""
+        self.interrupted = True  # first: `run` looks for it after it has set the process
         process = self._process
         if process is not None:
             with contextlib.suppress(ValueError):  # it has just ended by itself
@@ -87,16 +90,22 @@ class WorkerDevice:
         """Run a job in a fresh process; return its answer.
 
         Raises:
-            WorkerDied: the job failed, or its process crashed, was killed, or hung.
+            WorkerDied: the job failed, or its process crashed, was killed, or hung; or all was interrupted.
         """
+        self._refuse_interrupted()
         process, pipe = self._started(threads, job, arguments)
         self._process = process
         with pipe:
             try:
+                self._refuse_interrupted()
                 return self._listen(process, pipe, report, silence_s or self._timeout_s)
             finally:
                 self._process = None
                 _end(process)
+
+    def _refuse_interrupted(self) -> None:
+        if self.interrupted:
+            raise WorkerDied("the run has ended", stage="starting")
 
     def _started(self, threads: int, job: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Any]:
         """Return a fresh process that runs a job, and the pipe that it answers through.

@@ -23,6 +23,7 @@ _OLDEST_S = 3.0
 """Of a ticket that lay here: a board looks every second whether its offer was taken, and makes a new one after five."""
 
 _ANSWER_S = 10.0
+_ENDED = "the run has ended"
 
 AskTicket = Callable[..., tuple[str, int, str]]
 AskBoards = Callable[..., tuple[Address, ...]]
@@ -52,19 +53,28 @@ class TicketOffice:
         self._changed = threading.Condition()
         self._asking = False
 
-    def ticket(self, board: Address, waiting: Note, patience_s: float) -> Address:
+    def ticket(self, board: Address, waiting: Note, patience_s: float, stopped: Callable[[], bool]) -> Address:
         """Return the address of a board with a ticket for it, in a queue with the tracker's other clients.
 
         Args:
             board: its own address, as the tracker knows it.
             waiting: called again and again while it is busy.
             patience_s: how long to wait for it.
+            stopped: asked every second whether the run is over.
 
         Raises:
-            MeasureError: the tracker does not give it, or does not answer.
+            MeasureError: the tracker does not give it, or does not answer; or the run is over.
         """
-        wanted, deadline = host_and_port(board.host, board.port), self._clock() + patience_s
+        wanted, deadline = _where(board), self._clock() + patience_s
+
+        def still_waiting(text: str) -> None:
+            if stopped():
+                raise MeasureError(_ENDED)
+            waiting(text)
+
         while True:
+            if stopped():
+                raise MeasureError(_ENDED)
             with self._changed:
                 found = self._lying.pop(wanted, None)
                 if found is not None and self._clock() - found[0] <= _OLDEST_S:
@@ -75,7 +85,7 @@ class TicketOffice:
                 else:
                     mine = self._asking = True
             if mine:
-                self._fetch(board, waiting)
+                self._fetch(board, still_waiting)
             if self._clock() > deadline:
                 raise MeasureError(
                     f"the tracker {self._address} did not give the device at {wanted} within {patience_s:g} s: "
@@ -89,16 +99,21 @@ class TicketOffice:
             MeasureError: the tracker does not answer, or has lost the board.
         """
         try:
-            if board not in self._known(self._address, answer_s=_ANSWER_S):
-                where = host_and_port(board.host, board.port)
+            where = _where(board)
+            if where not in map(_where, self._known(self._address, answer_s=_ANSWER_S)):
                 raise MeasureError(f"the tracker {self._address} has lost the device at {where}; is it switched off?")
             host, port, key = self._ask(self._address, waiting=waiting, patience_s=_TURN_S, answer_s=_ANSWER_S)
             given = dataclasses.replace(Address(host, port), ticket=key)
             with self._changed:
-                self._lying[host_and_port(host, port)] = (self._clock(), given)
+                self._lying[_where(given)] = (self._clock(), given)
         except tracker.TrackerBusy:
             pass
         finally:
             with self._changed:
                 self._asking = False
                 self._changed.notify_all()
+
+
+def _where(board: Address) -> str:
+    """Return host and port of a board; trackers spell a host's name as the board does, addresses in lower case."""
+    return host_and_port(board.host.lower(), board.port)

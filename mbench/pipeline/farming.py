@@ -11,11 +11,11 @@ import msgspec
 
 from mbench.core import resources
 from mbench.core.artifact import Artifact
-from mbench.core.errors import MeasureError, UsageError
+from mbench.core.errors import MeasureError, OutputError, UsageError
 from mbench.core.farm_records import MOST_SET_ASIDE, Farm, FarmDevice
 from mbench.core.progress import Note, Progress, Report
-from mbench.core.records import Failure, Record, Result
-from mbench.devices import farm_file, tracker
+from mbench.core.records import Failure, Record, Result, Variant
+from mbench.devices import farm_file, labgrid, tracker
 from mbench.devices.address import host_and_port
 from mbench.devices.farm import DeviceFarm, FarmDone, FarmDoubted, FarmEvent, FarmLost, HowToHold
 from mbench.devices.farm_board import BoardPlan, FarmBoard, Reference
@@ -32,6 +32,7 @@ from mbench.pipeline.turns import Turns, WriteFound
 
 _ANSWER_S = 10.0
 OWN_PEAKS = OWN_MACHINE = "each device of the farm has its own, see farm.devices"
+_NOT_COUNTED = "the run ended before"
 _NO_PEAKS = "the farm file says peaks = false"
 
 
@@ -39,9 +40,13 @@ def check(path: str, target: str, dirs: Sequence[Path]) -> None:
     """Look, before anything is built, whether a farm file is right and has a device for a target.
 
     Raises:
-        UsageError: it is not, or has none.
+        UsageError: it is not, or has none; or a device is in a place, and labgrid is not installed.
     """
-    farm_file.fitting(farm_file.read(Path(path), dirs), target, Path(path))
+    rules = farm_file.read(Path(path), dirs)
+    fit = farm_file.fitting(rules, target, Path(path))
+    _reference_variant(path, rules)
+    if any(entry.place is not None for entry in fit.values()):
+        labgrid.client()
 
 
 def measure_all(
@@ -50,15 +55,16 @@ def measure_all(
     """Measure every network that was built on the devices of the job's farm; return the record, which is on disk.
 
     Raises:
-        UsageError: the farm file is wrong, or its reference network cannot be built.
+        UsageError: the farm file is wrong, its reference network cannot be built, or the farm is not as it was.
         OutputError: the record could not be written.
+        KeyboardInterrupt: the user ended it; what was measured until then is in the record.
     """
     rules = farm_file.read(Path(job.address), [Path(each) for each in job.settings.target_folders])
     reference = _reference(job, rules, progress)
     _refuse_another(job, reference, rules)
-    boards = [
-        FarmBoard(plan, reference, rules) for plan in plans(Path(job.address), rules, job.target.name, progress.note)
-    ]
+    reached = list(plans(Path(job.address), rules, job.target.name, progress.note))
+    _refuse_moved(job, reached)
+    boards = [FarmBoard(plan, reference, rules) for plan in reached]
     if job.wait_quiet_s is not None:
         quiet_machine.wait(job.wait_quiet_s, progress.note, processors=job.host.cores_logical)
     run = _FarmRun(job, ready, reference, rules, boards, keep, progress)
@@ -68,10 +74,32 @@ def measure_all(
         how = HowToHold(target=job.target, lock_dir=resources.cache_dir(), timeout_s=job.settings.timeout_s)
         farm = DeviceFarm(boards, rules, how, prepare=run.prepare, work=run.sessions)
         tasks = [FarmTask(artifact) for artifact, _ in ready.values()]
-        with contextlib.closing(farm.measure(tasks, progress)) as events:
-            for event in events:
-                record = run.heard(record, event)
+        record = _heard_all(farm, tasks, run, record, progress)
         return keep(run.described(record))  # with what became of devices after the last result
+
+
+def _heard_all(
+    farm: DeviceFarm, tasks: Sequence[FarmTask], run: _FarmRun, record: Record, progress: Progress
+) -> Record:
+    """Return the record with what became of every task; where the user interrupts that, write what is known."""
+    in_hand: FarmEvent | None = None
+    with contextlib.closing(farm.measure(tasks, progress)) as events:
+        try:
+            for event in events:
+                in_hand = event
+                record = run.heard(record, event)
+                in_hand = None
+        except KeyboardInterrupt:
+            try:
+                events.close()  # only now is known what the devices had finished
+            finally:
+                left = farm.unheard if in_hand is None else (in_hand, *farm.unheard)
+                try:
+                    run.ended(record, left, farm.unchecked)
+                except OutputError as error:
+                    progress.note(str(error))
+            raise
+    return record
 
 
 def _reference(job: Job, rules: FarmFile, progress: Progress) -> Reference:
@@ -80,7 +108,7 @@ def _reference(job: Job, rules: FarmFile, progress: Progress) -> Reference:
     Raises:
         UsageError: it is no network, or cannot be built.
     """
-    variant = variants.parse(rules.reference)
+    variant = _reference_variant(job.address, rules)
     built = job.place.build_all(
         [variant], job.target, lambda *_: None, use_cache=job.use_cache, timeout_s=job.build_timeout_s,
         note=progress.note,
@@ -91,23 +119,57 @@ def _reference(job: Job, rules: FarmFile, progress: Progress) -> Reference:
     return Reference(artifact=artifact, plan=lambda: observe.plan(job.settings, artifact))
 
 
+def _reference_variant(path: str, rules: FarmFile) -> Variant:
+    """Return the reference network that a farm file names.
+
+    Raises:
+        UsageError: it is no network.
+    """
+    try:
+        return variants.parse(rules.reference)
+    except UsageError as error:
+        raise UsageError(f"{path}: reference: {error}") from error
+
+
 # ------------------------------------------------------------------------------------------------------------- devices
 def plans(path: Path, rules: FarmFile, target: str, note: Note) -> Iterator[BoardPlan]:
     """Yield how each device of a farm file is reached that fits a target.
 
     Raises:
-        UsageError: none fits, a tracker has none or does not answer, or a place needs a labgrid that is not installed.
+        UsageError: none fits, a tracker has none or several or does not answer where several are expected, or a place
+            needs a labgrid that is not installed.
     """
+    silent = set[str]()
     for name, entry in farm_file.fitting(rules, target, path).items():
         kind = entry.kind or entry.targets[0]
         if entry.count is not None:
             yield from _sharing(name, kind, entry, note)
             continue
+        if entry.tracker is not None and entry.tracker not in silent and not _alone(name, entry):
+            silent.add(entry.tracker)
         place = None
         if entry.place is not None and rules.labgrid is not None:
             config = rules.labgrid.config and path.parent / rules.labgrid.config
             place = LabgridPlace(entry.place, rules.labgrid.coordinator, config or None)
         yield BoardPlan(name=name, kind=kind, address=entry.address, place=place, power_cycle=entry.power_cycle or ())
+
+
+def _alone(name: str, entry: FarmEntry) -> bool:
+    """Return whether a tracker answers; then it has no second device with the key of one.
+
+    Raises:
+        UsageError: it has several, and would give any of them.
+    """
+    try:
+        found = set(tracker.boards(entry.address, answer_s=_ANSWER_S))
+    except MeasureError:
+        return False  # the device is set aside, unless the tracker answers by then
+    if len(found) > 1:
+        raise UsageError(
+            f"devices.{name}: the tracker {entry.tracker} has {len(found)} devices with the key {entry.key!r}; "
+            f"write count = {len(found)}, or give each a key of its own"
+        )
+    return True
 
 
 def _sharing(name: str, kind: str, entry: FarmEntry, note: Note) -> Iterator[BoardPlan]:
@@ -150,6 +212,7 @@ class _FarmRun:
         self.counting: observe.Counting | None = None
         self._job, self._ready, self._reference, self._rules = job, ready, reference, rules
         self._boards, self._keep, self._progress = boards, keep, progress
+        self._interrupted = False
 
     # in a device's thread -------------------------------------------------------------------------------------------
     def prepare(self, board: FarmBoard, report: Report, note: Note) -> None:
@@ -185,19 +248,41 @@ class _FarmRun:
             return self._lost(record, event.task)
         return self._doubted(record, event)
 
+    def ended(self, record: Record, left: Sequence[FarmEvent], unchecked: dict[str, str]) -> Record:
+        """Return the record with what was not heard when the user ended the run.
+
+        Args:
+            record: as it was then.
+            left: what had become of networks.
+            unchecked: networks, each with the device that was not checked again after it.
+        """
+        self._interrupted = True
+        for event in left:
+            record = self.heard(record, event)
+        results = tuple(
+            _with_warning(each, f"the run ended before {each.device} was checked again")
+            if each.device is not None and unchecked.get(each.variant.name) == each.device
+            else each
+            for each in record.results
+        )
+        return self._keep(self.described(msgspec.structs.replace(record, results=results)))
+
     def _done(self, record: Record, event: FarmDone) -> Record:
         name = event.task.name
         seen = list(event.seen)
         if self.counting and seen[0].numerics.passed:
-            seen[0] = self.counting.added(name, seen[0])
+            seen[0] = (
+                msgspec.structs.replace(seen[0], counts_missing=_NOT_COUNTED)
+                if self._interrupted
+                else self.counting.added(name, seen[0])
+            )
         mine = Turns(event.task.artifact, self._ready[name][1], seen=seen)
         found = turns.made(self._job, mine, self._quiet(event.board))
         found = tuple(
             msgspec.structs.replace(each, device=event.board.name) if isinstance(each, Result) else each
             for each in found
         )
-        kept = tuple(each for each in record.results if each.variant.name != name)
-        record = self._keep(self.described(msgspec.structs.replace(record, results=kept)), *found)
+        record = self._keep(self.described(_without(record, name)), *found)
         failed = any(isinstance(each, Failure) for each in found)
         self._progress.stage(name, "failed" if failed else "done", 1.0)
         return record
@@ -213,10 +298,7 @@ class _FarmRun:
     def _doubted(self, record: Record, event: FarmDoubted) -> Record:
         names = {task.name for task in event.tasks}
         warning = f"measured on {event.board.name} before it was set aside: {event.reason}"
-        results = tuple(
-            msgspec.structs.replace(each, warnings=(*each.warnings, warning)) if each.variant.name in names else each
-            for each in record.results
-        )
+        results = tuple(_with_warning(each, warning) if each.variant.name in names else each for each in record.results)
         return self._keep(self.described(msgspec.structs.replace(record, results=results)))
 
     def described(self, record: Record) -> Record:
@@ -236,6 +318,19 @@ class _FarmRun:
         order = {name: index for index, name in enumerate(record.settings.variants)}
         results = tuple(sorted(record.results, key=lambda each: order[each.variant.name]))
         return msgspec.structs.replace(record, farm=farm, device=device, results=results)
+
+
+def _without(record: Record, name: str) -> Record:
+    """Return a record without what is known of a network: another device measured it again."""
+    return msgspec.structs.replace(
+        record,
+        results=tuple(each for each in record.results if each.variant.name != name),
+        failures=tuple(each for each in record.failures if each.variant != name),
+    )
+
+
+def _with_warning(result: Result, warning: str) -> Result:
+    return msgspec.structs.replace(result, warnings=(*result.warnings, warning))
 
 
 def _since(before: Farm | None, now: FarmDevice) -> FarmDevice:
@@ -264,6 +359,22 @@ def _refuse_another(job: Job, reference: Reference, rules: FarmFile) -> None:
     then = (before.reference_digest, before.reference_sessions)
     if then != (reference.artifact.manifest.digest, rules.reference_sessions):
         raise UsageError(f"{job.path}: the farm's reference network has changed since: start a new run")
+
+
+def _refuse_moved(job: Job, reached: Sequence[BoardPlan]) -> None:
+    """Refuse to go on where a name stands for another device than in the record.
+
+    Raises:
+        UsageError: it does.
+    """
+    before = job.before.farm if job.before else None
+    for plan in reached:
+        then = before.device(plan.name) if before else None
+        if then is not None and then.address.lower() != str(plan.address).lower():
+            raise UsageError(
+                f"{job.path}: the farm's device '{plan.name}' was at {then.address}, now it is at {plan.address}; a "
+                "record holds one device by a name: start a new run"
+            )
 
 
 def _labelled(report: Report, which: str, stage: str, fraction: float) -> None:

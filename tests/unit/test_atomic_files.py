@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -85,3 +86,19 @@ def test_a_link_is_replaced_not_followed(tmp_path: Path) -> None:
     atomic_files.write_atomically(tmp_path / "record.json", b"new")
     assert (tmp_path / "precious").read_text() == "precious"
     assert (tmp_path / "record.json").read_text() == "new"
+
+
+def test_the_umask_is_not_touched_since_other_threads_write_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "umask", lambda _mask: pytest.fail("another thread's files would be open to all"))
+    atomic_files.write_atomically(tmp_path / "record.json", b"x")
+
+
+def test_a_system_that_does_not_show_the_umask_has_the_first_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(atomic_files, "_UMASK", re.compile(b"none"))
+    monkeypatch.setattr(atomic_files, "_AT_IMPORT", 0o077)
+    atomic_files.write_atomically(tmp_path / "record.json", b"x")
+    assert stat.S_IMODE((tmp_path / "record.json").stat().st_mode) == 0o600

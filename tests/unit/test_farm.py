@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import farm_fakes as fakes
 import pytest
 
-from mbench.core.errors import MeasureError
+from mbench.core.errors import MeasureError, OutputError
 from mbench.core.progress import Report
 from mbench.devices.farm import DeviceFarm, FarmDone, FarmDoubted, FarmEvent, FarmLost, HowToHold
 from mbench.devices.farm_board import FarmBoard
@@ -186,14 +187,90 @@ def test_a_place_that_cannot_be_had_sets_the_board_aside() -> None:
     class Place:
         name = "shelf"
 
-        def acquire(self, _waiting: object, _patience_s: float) -> None:
+        def acquire(self, _waiting: object, _patience_s: float, _stopped: object) -> None:
             raise MeasureError("place shelf of labgrid: somebody kept it for 60 s")
 
         def release(self) -> None:
+            refused.set()
             raise MeasureError("the coordinator is gone")
 
-    boards = [fakes.board("a", fakes.Device(always), place=Place()), fakes.board("b", fakes.Device(always))]
+    def later(_name: str) -> Observation:
+        assert refused.wait(60)
+        return fakes.seen()
+
+    refused = threading.Event()
+    boards = [fakes.board("a", fakes.Device(always), place=Place()), fakes.board("b", fakes.Device(later))]
     events, notes = ran(boards, ["x"])
     assert done(events) == {"b": ["x"]}
     assert "a: set aside: place shelf of labgrid: somebody kept it for 60 s" in notes
     assert "a: the coordinator is gone" in notes
+
+
+def test_a_thread_that_ends_otherwise_hands_its_task_on() -> None:
+    def full(_name: str) -> Observation:
+        if len(bad.asked) > 3:
+            raise OutputError("no temporary folder can be made: No space left on device")
+        return fakes.seen()
+
+    def later(_name: str) -> Observation:
+        assert ended.wait(60)
+        return fakes.seen()
+
+    ended, bad = threading.Event(), fakes.Device(full)
+    bad.close = ended.set  # type: ignore[method-assign]
+    boards = [fakes.board("bad", bad), fakes.board("good", fakes.Device(later))]
+    events, notes = ran(boards, ["x"])
+    assert done(events) == {"good": ["x"]}
+    assert "bad: set aside: no temporary folder can be made: No space left on device" in notes
+
+
+def test_a_thread_that_ends_otherwise_and_was_the_last_loses_its_task() -> None:
+    def full(name: str) -> Observation:
+        if name == "x":
+            raise OutputError("no temporary folder can be made")
+        return fakes.seen()
+
+    [event], _ = ran([fakes.board("a", fakes.Device(full))], ["x"])
+    assert isinstance(event, FarmLost)
+    assert event.task.reason == "a: no temporary folder can be made"
+
+
+def test_who_still_waits_when_all_is_done_is_not_set_aside() -> None:
+    class Place:
+        name = "shelf"
+
+        def acquire(self, _waiting: object, _patience_s: float, stopped: Callable[[], bool]) -> None:
+            while not stopped():
+                ended.wait(0.01)
+            raise MeasureError("place shelf of labgrid: the run has ended")
+
+        def release(self) -> None:
+            pass
+
+    ended = threading.Event()
+    waits = fakes.board("waits", fakes.Device(always), place=Place())
+    events, notes = ran([waits, fakes.board("b", fakes.Device(always))], ["x"])
+    assert done(events) == {"b": ["x"]}
+    assert waits.set_aside == []
+    assert not [note for note in notes if "set aside" in note]
+
+
+def test_what_was_finished_and_not_heard_is_kept_and_is_unchecked() -> None:
+    finished, interrupted = threading.Event(), threading.Event()
+
+    def answers(name: str) -> Observation | str:
+        if name != "z":
+            return fakes.seen()
+        finished.set()  # x and y lie in the queue
+        assert interrupted.wait(60)
+        return "the run has ended"
+
+    device = fakes.Device(answers)
+    device.interrupt = interrupted.set  # type: ignore[method-assign]
+    farm = DeviceFarm([fakes.board("a", device)], fakes.rules(), HOW, prepare=lambda *_: None, work=work)
+    events = farm.measure([fakes.task(name) for name in ("x", "y", "z")], Notes())
+    first = next(events)
+    assert finished.wait(60)
+    events.close()
+    assert done([first, *farm.unheard]) == {"a": ["x", "y"]}
+    assert farm.unchecked == {"x": "a", "y": "a"}

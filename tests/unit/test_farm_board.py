@@ -8,9 +8,11 @@ from pathlib import Path
 
 import farm_fakes as fakes
 import pytest
+import record_factory
 
 from mbench.core.errors import MeasureError
-from mbench.devices.farm_board import FarmBoard
+from mbench.devices.address import Address
+from mbench.devices.farm_board import BoardPlan, FarmBoard, Reference
 from mbench.measure.observation import Observation
 
 
@@ -158,3 +160,50 @@ def test_what_another_run_holds_is_waited_for_and_said_once(monkeypatch: pytest.
     monkeypatch.setattr(board, "_opener", opened)
     board.open(None, lock_dir=Path(), timeout_s=1.0, waiting=told.append)  # type: ignore[arg-type]
     assert (tries[0], told) == (3, ["another run measures there"])
+
+
+def test_what_is_described_stays_as_it_is() -> None:
+    board = fakes.opened("one", fakes.Device(timed(0.01)))
+    board.machine = record_factory.record().host
+    described = board.described()
+    board.missing["calibration"] = "the farm file says peaks = false"
+    assert described.missing == {}
+
+
+def test_who_waits_for_a_place_learns_that_the_run_is_over() -> None:
+    class Place:
+        name = "shelf"
+
+        def acquire(self, _waiting: object, _patience_s: float, stopped: Callable[[], bool]) -> None:
+            asked.append(stopped())
+            board.stop()
+            asked.append(stopped())
+            raise MeasureError("the run has ended")
+
+    asked: list[bool] = []
+    board = fakes.board("one", fakes.Device(timed(0.01)), place=Place())
+    with pytest.raises(MeasureError, match="the run has ended"):
+        board.open(None, lock_dir=Path(), timeout_s=1.0, waiting=lambda _: None)  # type: ignore[arg-type]
+    assert asked == [False, True]
+
+
+def test_who_waits_for_a_ticket_learns_that_the_run_is_over(tmp_path: Path) -> None:
+    asked: list[bool] = []
+
+    class Office:
+        def ticket(self, _board: object, _waiting: object, _patience_s: float, stopped: Callable[[], bool]) -> None:
+            asked.append(stopped())
+            board.stop()
+            asked.append(stopped())
+            raise MeasureError("the run has ended")
+
+    plan = BoardPlan(name="one", kind="pi", address=Address("10.0.0.21", 9090), office=Office())  # type: ignore[arg-type]
+    artifact = fakes.artifact("x")
+    artifact.folder = tmp_path
+    board = FarmBoard(plan, Reference(artifact=artifact, plan=lambda: fakes.PLAN), fakes.rules())
+    board.open(None, lock_dir=tmp_path, timeout_s=1.0, waiting=lambda _: None)  # type: ignore[arg-type]
+    try:
+        assert board.check(ignore) == "the run has ended"
+    finally:
+        board.close(lambda _: None)
+    assert asked == [False, True]

@@ -98,3 +98,39 @@ def test_after_a_stop_nobody_gets_anything() -> None:
     given.tasks.stop()
     assert given.tasks.take("a") is None
     assert given.tasks.over
+
+
+def test_what_a_device_had_when_it_left_goes_to_another() -> None:
+    given = Given("one")
+    task = given.take("a")
+    given.tasks.leave("a", "no temporary folder can be made")
+    assert (task.tries, task.reason) == (1, "a: no temporary folder can be made")
+    assert given.take("b") is task
+
+
+def test_what_the_last_device_had_when_it_left_is_lost() -> None:
+    given = Given("one", devices=("a",))
+    given.take("a")
+    given.tasks.leave("a", "no temporary folder can be made")
+    assert [task.reason for task in given.lost] == ["a: no temporary folder can be made"]
+    assert given.tasks.over
+
+
+def test_tries_are_bounded_where_devices_leave() -> None:
+    given = Given("one", devices=("a", "b", "c"), tries=2)
+    for tries, device in enumerate(("a", "b"), start=1):
+        given.take(device)
+        given.tasks.leave(device, "too many open files")
+        assert given.all[0].tries == tries
+    assert given.lost == given.all
+
+
+def test_an_end_loses_no_task_and_keeps_what_is_unchecked() -> None:
+    given = Given("one", "two", "three")
+    given.tasks.done(given.take("a"), "a")
+    given.take("b")
+    given.tasks.stop()
+    for device in ("a", "b"):
+        given.tasks.leave(device, "the run has ended")
+    assert given.lost == []
+    assert given.tasks.unchecked == {"one": "a"}

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import fake_devices as fakes
 import pytest
 from run_world import NAMES, World, names
 
+from mbench.core import record_files
 from mbench.core.artifact import Artifact
 from mbench.core.errors import MeasureError, UsageError
 from mbench.core.progress import unheard
 from mbench.core.records import Record
 from mbench.devices import farm_board, farm_file, tracker
 from mbench.devices.address import Address
+from mbench.hardware import targets
 from mbench.measure.observation import MeasurePlan, Observation
-from mbench.pipeline import farming, runner
+from mbench.pipeline import farming, observe, runner, turns
 
 pytest_plugins = ("run_fixtures",)
 REFERENCE = "mobilenet_v1_0.25_64"
@@ -178,6 +182,121 @@ def test_another_reference_network_needs_a_new_run(rack: Rack) -> None:
         rack.run(before=before)
 
 
+def test_a_name_that_stands_for_another_device_needs_a_new_run(rack: Rack) -> None:
+    rack.boards = {f"rpc://10.0.0.{n}:9090": Board({NAMES[1]: MeasureError("x")}) for n in (21, 22)}
+    before = rack.run()
+    rack.path.write_text(FARM.replace("10.0.0.21:9090", "10.0.0.99:9090"))
+    with pytest.raises(UsageError) as caught:
+        rack.run(before=before)
+    assert str(caught.value) == (
+        f"{rack.world.path}: the farm's device 'one' was at rpc://10.0.0.21:9090, now it is at rpc://10.0.0.99:9090; "
+        "a record holds one device by a name: start a new run"
+    )
+
+
+def test_a_device_that_was_added_since_is_none_of_the_record(rack: Rack) -> None:
+    rack.boards = {f"rpc://10.0.0.{n}:9090": Board({NAMES[1]: MeasureError("x")}) for n in (21, 22)}
+    before = rack.run()
+    rack.path.write_text(f'{FARM}[devices.new]\nrpc = "10.0.0.99:9090"\ntargets = ["{TARGET}"]\n')
+    record = rack.run(before=before)
+    assert {result.device for result in record.results if result.variant.name == NAMES[1]} == {"new"}
+
+
+class WronglyThenSlow(Slowing):
+    """Computes wrongly, and its reference network becomes slower."""
+
+    def __init__(self, wrong: threading.Event) -> None:
+        super().__init__()
+        self._wrong = wrong
+
+    def measure(self, built: Artifact, plan: MeasurePlan, report: Callable[[str, float], None]) -> Observation:
+        seen = super().measure(built, plan, report)
+        if built.manifest.variant.name == REFERENCE:
+            return seen
+        self._wrong.set()
+        return fakes.unseen(fakes.WRONG)
+
+
+class After(Board):
+    """Begins after something has happened."""
+
+    def __init__(self, event: threading.Event) -> None:
+        super().__init__()
+        self._event = event
+
+    def measure(self, built: Artifact, plan: MeasurePlan, report: Callable[[str, float], None]) -> Observation:
+        assert self._event.wait(60)
+        return super().measure(built, plan, report)
+
+
+def test_what_came_out_wrong_on_a_doubted_device_and_right_on_another_is_no_failure(rack: Rack) -> None:
+    wrong = threading.Event()
+    rack.boards = {"rpc://10.0.0.21:9090": WronglyThenSlow(wrong), "rpc://10.0.0.22:9090": After(wrong)}
+    record = rack.run(settings={"variants": NAMES[:1]})
+    assert [(result.device, result.numerics and result.numerics.passed) for result in record.results] == [("two", True)]
+    assert record.failures == ()
+
+
+class UntilInterrupted(Board):
+    """Does not end the last network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last, self._interrupted = threading.Event(), threading.Event()
+
+    def interrupt(self) -> None:
+        self._interrupted.set()
+
+    def measure(self, built: Artifact, plan: MeasurePlan, report: Callable[[str, float], None]) -> Observation:
+        if built.manifest.variant.name != NAMES[2]:
+            return super().measure(built, plan, report)
+        self.last.set()
+        assert self._interrupted.wait(60)
+        raise MeasureError("the run has ended")
+
+
+class Counting:
+    """Counts nothing, and keeps of what it was asked."""
+
+    asked: ClassVar[list[str]] = []
+
+    def __init__(self, *_: object) -> None:
+        self.asked.clear()
+
+    def added(self, name: str, seen: Observation) -> Observation:
+        self.asked.append(name)
+        return seen
+
+    def close(self) -> None:
+        pass
+
+
+def test_an_interrupt_loses_no_network_that_was_measured(rack: Rack, monkeypatch: pytest.MonkeyPatch) -> None:
+    board, made, interrupted = UntilInterrupted(), turns.made, list[bool]()
+
+    def interrupts(*arguments: Any) -> Any:
+        if not interrupted:
+            assert board.last.wait(60)  # the second network lies in the queue by now
+            interrupted.append(True)
+            raise KeyboardInterrupt
+        return made(*arguments)
+
+    monkeypatch.setattr(turns, "made", interrupts)
+    monkeypatch.setattr(observe, "Counting", Counting)
+    rack.path.write_text(FARM.partition("[devices.two]")[0])
+    rack.boards = {"rpc://10.0.0.21:9090": board}
+    with pytest.raises(KeyboardInterrupt):
+        rack.run(counted=rack.world.target)
+    record = record_files.read(rack.world.path)
+    assert names(record) == list(NAMES[:2])
+    assert record.failures == ()
+    assert Counting.asked == [NAMES[0]]  # and no more, since counting takes long
+    said = "the run ended before one was checked again"
+    assert all(result.warnings[-1] == said for result in record.results)
+    assert record.farm is not None
+    assert [device.set_aside for device in record.farm.devices] == [()]
+
+
 def test_a_reference_network_that_cannot_be_built_is_one_line(rack: Rack) -> None:
     rack.path.write_text(FARM.replace(REFERENCE, "mobilenet_v9"))
     with pytest.raises(UsageError, match="mobilenet_v9"):
@@ -190,6 +309,59 @@ def test_a_farm_file_is_checked_before_anything_is_built(tmp_path: Path) -> None
     farming.check(str(tmp_path / "farm.toml"), TARGET, ())
     with pytest.raises(UsageError, match="no device runs code for target 'x86_64_v4'"):
         farming.check(str(tmp_path / "farm.toml"), "x86_64_v4", ())
+
+
+def test_a_reference_that_is_no_network_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    path = tmp_path / "farm.toml"
+    path.write_text(FARM.replace(REFERENCE, "mobilenet_v9"))
+    with pytest.raises(UsageError) as caught:
+        farming.check(str(path), TARGET, ())
+    assert str(caught.value).startswith(f"{path}: reference: ")
+    assert "mobilenet_v9" in str(caught.value)
+
+
+def test_places_without_labgrid_are_refused_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    path = tmp_path / "farm.toml"
+    labgrid = '[labgrid]\ncoordinator = "lab:20408"\n'
+    path.write_text(FARM.replace('targets = ["arm64"]', f'targets = ["arm64"]\nplace = "shelf"\n{labgrid}'))
+    farming.check(str(path), TARGET, ())  # of a device that does not fit
+    with pytest.raises(UsageError, match=r"labgrid-client is not there.*pip install 'mobilenet-bench\[farm\]'"):
+        farming.check(str(path), targets.load("arm64").name, ())
+
+
+def test_a_key_of_one_device_that_several_have_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "farm.toml"
+    path.write_text(f'format_version = 1\n[devices.one]\ntracker = "lab:9190"\nkey = "k"\ntargets = ["{TARGET}"]\n')
+    rules = farm_file.read(path)
+    found = [Address("10.0.0.21", 9090)]
+    monkeypatch.setattr(tracker, "boards", lambda *_, **__: tuple(found))
+    assert [plan.name for plan in farming.plans(path, rules, TARGET, unheard)] == ["one"]
+    found.append(Address("10.0.0.22", 9090))
+    with pytest.raises(UsageError) as caught:
+        list(farming.plans(path, rules, TARGET, unheard))
+    assert str(caught.value) == (
+        "devices.one: the tracker lab:9190 has 2 devices with the key 'k'; "
+        "write count = 2, or give each a key of its own"
+    )
+
+
+def test_a_tracker_that_does_not_answer_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def silent(address: Address, **_: Any) -> tuple[Address, ...]:
+        asked.append(str(address))
+        raise MeasureError("no answer from the tracker")
+
+    monkeypatch.setattr(tracker, "boards", silent)
+    path = tmp_path / "farm.toml"
+    devices = [f'[devices.{key}]\ntracker = "lab:9190"\nkey = "{key}"\ntargets = ["{TARGET}"]\n' for key in "ab"]
+    path.write_text(f"format_version = 1\n{''.join(devices)}")
+    assert [plan.name for plan in farming.plans(path, farm_file.read(path), TARGET, unheard)] == ["a", "b"]
+    assert asked == ["rpc://lab:9190/a"]
 
 
 def test_devices_that_share_a_key_go_by_their_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

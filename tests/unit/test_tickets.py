@@ -43,25 +43,29 @@ def ignore(_text: str) -> None:
     pass
 
 
+def never() -> bool:
+    return False
+
+
 def test_the_board_that_is_wanted_is_waited_for() -> None:
     tracker = Tracker(OTHER, ONE)
-    assert tracker.office().ticket(ONE, ignore, 30.0) == Address("10.0.0.21", 9090, ticket="pi4:2")
+    assert tracker.office().ticket(ONE, ignore, 30.0, never) == Address("10.0.0.21", 9090, ticket="pi4:2")
 
 
 def test_a_ticket_for_another_board_is_kept_for_whoever_wants_it_next() -> None:
     tracker = Tracker(OTHER, ONE)
     office = tracker.office()
-    office.ticket(ONE, ignore, 30.0)
-    assert office.ticket(OTHER, ignore, 30.0).ticket == "pi4:1"
+    office.ticket(ONE, ignore, 30.0, never)
+    assert office.ticket(OTHER, ignore, 30.0, never).ticket == "pi4:1"
     assert tracker.asked == 2
 
 
 def test_a_ticket_that_lay_too_long_is_not_used() -> None:
     tracker = Tracker(OTHER, ONE, OTHER)
     office = tracker.office()
-    office.ticket(ONE, ignore, 30.0)
+    office.ticket(ONE, ignore, 30.0, never)
     tracker.now_s += 4.0
-    assert office.ticket(OTHER, ignore, 30.0).ticket == "pi4:3"
+    assert office.ticket(OTHER, ignore, 30.0, never).ticket == "pi4:3"
 
 
 def test_each_of_two_who_wait_gets_its_own() -> None:
@@ -69,7 +73,7 @@ def test_each_of_two_who_wait_gets_its_own() -> None:
     office = tracker.office()
 
     def wait(board: Address) -> None:
-        got[board] = office.ticket(board, ignore, 30.0)
+        got[board] = office.ticket(board, ignore, 30.0, never)
 
     threads = [threading.Thread(target=wait, args=(board,)) for board in (ONE, OTHER)]
     for thread in threads:
@@ -83,11 +87,40 @@ def test_each_of_two_who_wait_gets_its_own() -> None:
 
 def test_a_board_that_is_never_given_is_named() -> None:
     with pytest.raises(MeasureError, match=r"did not give the device at 10\.0\.0\.21:9090 within 30 s: it hangs, or"):
-        Tracker(OTHER, OTHER).office().ticket(ONE, ignore, 30.0)
+        Tracker(OTHER, OTHER).office().ticket(ONE, ignore, 30.0, never)
 
 
 def test_a_board_that_the_tracker_has_lost_is_named_at_once() -> None:
     tracker = Tracker(ONE, known=(OTHER,))
     with pytest.raises(MeasureError, match=r"has lost the device at 10\.0\.0\.21:9090; is it switched off\?"):
-        tracker.office().ticket(ONE, ignore, 30.0)
+        tracker.office().ticket(ONE, ignore, 30.0, never)
     assert tracker.asked == 0
+
+
+def test_once_the_run_is_over_no_ticket_is_taken() -> None:
+    tracker = Tracker(ONE)
+    with pytest.raises(MeasureError, match="the run has ended"):
+        tracker.office().ticket(ONE, ignore, 30.0, lambda: True)
+    assert tracker.asked == 0
+
+
+def test_a_request_is_taken_back_when_the_run_ends() -> None:
+    ended, said = list[bool](), list[str]()
+
+    def busy(_address: Address, *, waiting: Any, patience_s: float, answer_s: float) -> tuple[str, int, str]:
+        waiting("waiting for a device")
+        ended.append(True)
+        waiting("waiting for a device")
+        pytest.fail("the tracker would have given a board to nobody")
+
+    office = TicketOffice(TRACKER, ask=busy, known=lambda *_, **__: (ONE,), clock=lambda: 0.0)
+    with pytest.raises(MeasureError, match="the run has ended"):
+        office.ticket(ONE, said.append, 30.0, lambda: bool(ended))
+    assert said == ["waiting for a device"]
+
+
+def test_the_name_of_a_host_may_be_in_capitals_at_the_tracker() -> None:
+    shouted = Address("Board-1.LAN", 9090)
+    tracker = Tracker(shouted, known=(shouted,))
+    ticket = tracker.office().ticket(Address("board-1.lan", 9090), ignore, 30.0, never)
+    assert ticket.ticket == "pi4:1"
