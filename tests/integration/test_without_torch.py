@@ -95,9 +95,10 @@ def seen(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     head = gate_records.one_layer(factory.again(base, "head"), instructions=10**6)
     record_files.write(work / "head.json", head)
     network_files.written(work, network_files.model([network_files.node("Relu", "x")]), "model.onnx")
+    installed = ROOT in {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MBENCH_"))},
-        "PYTHONPATH": os.pathsep.join((str(ROOT), str(packages))),
+        "PYTHONPATH": str(packages) if installed else os.pathsep.join((str(ROOT), str(packages))),
         "MBENCH_CACHE_DIR": str(work / "cache"),
         "MBENCH_CONFIG_DIR": str(work / "config"),
     }

@@ -56,6 +56,8 @@ class ByteOutput:
     has_tables: bool = False
     """Whether the processor looks 64 bytes up at once in tables of 128."""
     on_arm: bool = False
+    halves: bool = False
+    """Whether lower halves are taken of what fits into 16 bits: without dot products LLVM keeps more on the stack."""
 
     @classmethod
     def of(
@@ -65,7 +67,7 @@ class ByteOutput:
         rank = len(kernel.parameter_shapes[-1])
         return cls(
             epilogue=epilogue, load=writer.load, target=target, rank=rank, has_tables=machine.byte_tables,
-            on_arm=not machine.broadcasts_from_memory,
+            on_arm=not machine.broadcasts_from_memory, halves="sdot" in machine.dots,
         )  # fmt: skip
 
     def begun(self, rows: int, vectors: int, lanes: int, indices: Indices) -> emit.Accumulators:
@@ -128,7 +130,7 @@ class ByteOutput:
             with emit.lanes_of(sums.lanes) as lane:
                 found = self._split(sums.element(row, v, lane), indices(row, v, lane), self.load)
                 assert found is not None
-                last, table = RoundedSum.read(found.wide, found.dtype, short=found.short), found.table
+                last, table = RoundedSum.read(found.wide, found.dtype, short=found.short and self.halves), found.table
                 assert last is not None
                 sums.set(row, v, lane, last.rounded)
         assert last is not None
