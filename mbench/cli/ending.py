@@ -29,6 +29,9 @@ def end(work: Callable[[], int], *, of_process: bool = False) -> NoReturn:
         if out.trouble:
             streams.say(f"standard output cannot be written: {out.trouble}")
         code = exits.decide(code, unprinted=bool(out.trouble))
+    # An interrupt that passed through code compiled from a text, as a data class makes it, is remembered by Python's
+    # `-m` even where it was handled: the process would end by SIGINT. The next such code makes it forget.
+    exec("")  # noqa: S102 - nothing is executed
     sys.exit(int(code))
 
 

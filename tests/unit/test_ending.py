@@ -169,6 +169,19 @@ def test_what_the_caller_had_ignored_stays_ignored(
         signal.signal(signal.SIGHUP, before)
 
 
+def test_an_interrupt_in_code_that_was_compiled_from_a_text_ends_as_any_other(tmp_path: Path) -> None:
+    """A data class is made by such code, and Python's `-m` remembers an interrupt in it."""
+    (tmp_path / "interrupted.py").write_text(
+        "from mbench.cli import ending\nending.end(lambda: exec('raise KeyboardInterrupt'), of_process=True)\n"
+    )
+    for words in (["-m", "interrupted"], ["interrupted.py"]):
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), *sys.path)), "PYTHONSAFEPATH": "1"}
+        done = subprocess.run(
+            [sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (130, "mbench: interrupted\n"), words
+
+
 @pytest.mark.parametrize(
     ("work", "code", "said"),
     [
