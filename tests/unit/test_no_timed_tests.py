@@ -52,6 +52,7 @@ LIMITS = {
     "integration/board_server.py::_end": "politeness: what does not end in two seconds is killed",
     "integration/labgrid_site.py::_running": "politeness: what does not end in ten seconds is killed",
     "unit/test_tracker.py::test_one_that_trickles": "the pace of the bytes that it sends",
+    "unit/test_farm.py::test_who_still_waits_when_all_is_done_is_not_set_aside": "the pace of who waits for a board",
     "integration/test_serve_command.py::test_what_is_packed_for_this_machine_starts_here": "of what is refused at once",
 }
 """Who may have a short limit, and why."""

@@ -54,15 +54,15 @@ def test_a_device_that_cannot_has_none(world: World) -> None:
     assert find(world, fakes.Device()) is None
 
 
-def test_nothing_is_left_of_loops_that_could_not_be_compiled(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_left_of_loops_that_could_not_be_compiled(world: World) -> None:
     def fail(_: Any, loops: PaceLoops, __: Any) -> None:
         loops.library.write_bytes(b"half")
         raise MeasureError("no linker")
 
-    monkeypatch.setattr(Paced, "build_pace", fail)
-    with pytest.raises(MeasureError, match="no linker"):
-        find(world, Paced())
-    monkeypatch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Paced, "build_pace", fail)
+        with pytest.raises(MeasureError, match="no linker"):
+            find(world, Paced())
     device = Paced()
     find(world, device)
     assert len(device.built) == 1
