@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from mbench.core import dtypes
+from mbench.core.fit_records import CandidateAccuracy
 from mbench.core.records import Variant
 from mbench.networks import published, variants
 from mbench.networks.published import Published
@@ -57,6 +58,17 @@ class NetworkAccuracy:
     """Of what is interpolated; None where too little is published to know it."""
     reason: str = ""
     """Why it is not known, and what to do."""
+
+    @property
+    def recorded(self) -> CandidateAccuracy:
+        """As a file of a search or of a sweep has it."""
+        error = self.error
+        return CandidateAccuracy(
+            kind=self.kind, top1_percent=self.top1_percent, source=self.source, setting=self.setting,
+            between={row.name: row.top1_percent for row in self.bracket},
+            left_out_median_points=error.median_points if error else None,
+            left_out_largest_points=error.largest_points if error else None, reason=self.reason,
+        )  # fmt: skip
 
 
 def of(variant: Variant, given: Mapping[str, GivenAccuracy] | None = None) -> NetworkAccuracy:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from mbench.analysis import accuracy, device_spread, disturbances, headline, latency_model_error, pairs
-from mbench.analysis.accuracy import GivenAccuracy, NetworkAccuracy
+from mbench.analysis.accuracy import GivenAccuracy
 from mbench.core import dtypes
 from mbench.core.errors import UsageError
 from mbench.core.fit_records import CandidateAccuracy, CostEstimate
@@ -111,21 +111,11 @@ def accuracy_of(
     if found.top1_percent is None and not network.imported and network.dtype != dtypes.DEFAULT:
         plain = accuracy.of(_in_float32(network), given)
         if plain.top1_percent is not None:
-            return _plain(plain), dtypes.DEFAULT
-    return _plain(found), network.dtype
+            return plain.recorded, dtypes.DEFAULT
+    return found.recorded, network.dtype
 
 
 def _in_float32(network: Variant) -> Variant:
     name = network.name.removesuffix(variants.batch_suffix(network))
     stem = name.removesuffix(variants.type_suffix(network.dtype))
     return msgspec.structs.replace(network, name=stem, dtype=dtypes.DEFAULT, quantization=None)
-
-
-def _plain(found: NetworkAccuracy) -> CandidateAccuracy:
-    error = found.error
-    return CandidateAccuracy(
-        kind=found.kind, top1_percent=found.top1_percent, source=found.source, setting=found.setting,
-        between={row.name: row.top1_percent for row in found.bracket},
-        left_out_median_points=error.median_points if error else None,
-        left_out_largest_points=error.largest_points if error else None, reason=found.reason,
-    )  # fmt: skip

@@ -12,6 +12,7 @@ import select
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -83,27 +84,17 @@ def request(address: Address, *, waiting: Note, patience_s: float, answer_s: flo
     Raises:
         MeasureError: there is no such tracker, it has no such device, or all of them stay busy.
     """
-    where = f"{address.host}:{address.port}"
-    try:
-        with contextlib.closing(socket.create_connection((address.host, address.port), answer_s)) as line:
-            deadline = time.monotonic() + answer_s
-            _greet(line, where, deadline)
-            _send(line, [_SUMMARY])
-            known = _devices(_receive(line, _Summary, deadline))
-            if not known.get(str(address.key)):
-                raise MeasureError(
-                    f"the tracker {where} has no device with the key {address.key!r}; it has: {_named(known)}"
-                )
-            _send(line, [_REQUEST, address.key, "", _PRIORITY])
-            _wait(line, f"{known[str(address.key)]} with the key {address.key!r}", waiting, patience_s)
-            given = _receive(line, _Reported, time.monotonic() + answer_s)
-            return given.host, given.port, given.key
-    except TimeoutError:
-        raise MeasureError(f"no answer from the tracker {where} within {answer_s:g} s") from None
-    except (ValueError, struct.error, RecursionError):
-        raise MeasureError(f"what answers at {where} {_NOT_A_TRACKER}") from None
-    except OSError as error:
-        raise MeasureError(f"no tracker at {where}: {why(error)}") from error
+    with _asked(address, answer_s) as (line, summary):
+        known = _devices(summary)
+        if not known.get(str(address.key)):
+            where = f"{address.host}:{address.port}"
+            raise MeasureError(
+                f"the tracker {where} has no device with the key {address.key!r}; it has: {_named(known)}"
+            )
+        _send(line, [_REQUEST, address.key, "", _PRIORITY])
+        _wait(line, f"{known[str(address.key)]} with the key {address.key!r}", waiting, patience_s)
+        given = _receive(line, _Reported, time.monotonic() + answer_s)
+        return given.host, given.port, given.key
 
 
 def boards(address: Address, *, answer_s: float) -> tuple[Address, ...]:
@@ -112,21 +103,32 @@ def boards(address: Address, *, answer_s: float) -> tuple[Address, ...]:
     Raises:
         MeasureError: there is no such tracker.
     """
+    with _asked(address, answer_s) as (_, summary):
+        found = summary.server_info
+        reached = [msgspec.convert(each.addr, _Reached) for each in found if _bare(each) == address.key]
+    return tuple(Address(each.host, each.port) for each in sorted(reached, key=lambda each: (each.host, each.port)))
+
+
+@contextlib.contextmanager
+def _asked(address: Address, answer_s: float) -> Iterator[tuple[socket.socket, _Summary]]:
+    """Hold a line to a tracker, which has said what it has.
+
+    Raises:
+        MeasureError: there is no tracker, or what is done with the line shows that it is none.
+    """
     where = f"{address.host}:{address.port}"
     try:
         with contextlib.closing(socket.create_connection((address.host, address.port), answer_s)) as line:
             deadline = time.monotonic() + answer_s
             _greet(line, where, deadline)
             _send(line, [_SUMMARY])
-            found = _receive(line, _Summary, deadline).server_info
-            reached = [msgspec.convert(each.addr, _Reached) for each in found if _bare(each) == address.key]
+            yield line, _receive(line, _Summary, deadline)
     except TimeoutError:
         raise MeasureError(f"no answer from the tracker {where} within {answer_s:g} s") from None
     except (ValueError, struct.error, RecursionError):
         raise MeasureError(f"what answers at {where} {_NOT_A_TRACKER}") from None
     except OSError as error:
         raise MeasureError(f"no tracker at {where}: {why(error)}") from error
-    return tuple(Address(each.host, each.port) for each in sorted(reached, key=lambda each: (each.host, each.port)))
 
 
 def _bare(server: _Registered) -> str:

@@ -185,12 +185,5 @@ def _scaled(bound: int, seen: Mapping[str, Sequence[float]], group: str) -> Cost
 
 
 def _accuracy(found: NetworkAccuracy | None) -> CandidateAccuracy:
-    if found is None:
-        return CandidateAccuracy(kind="unknown", reason="nothing is published of it")
-    error = found.error
-    return CandidateAccuracy(
-        kind=found.kind, top1_percent=found.top1_percent, source=found.source, setting=found.setting,
-        between={row.name: row.top1_percent for row in found.bracket},
-        left_out_median_points=error.median_points if error else None,
-        left_out_largest_points=error.largest_points if error else None, reason=found.reason,
-    )  # fmt: skip
+    unknown = CandidateAccuracy(kind="unknown", reason="nothing is published of it")
+    return unknown if found is None else found.recorded
