@@ -14,7 +14,7 @@ from mbench.analysis import pareto
 from mbench.analysis.fit_ranking import SHOWN
 from mbench.core import dtypes, units
 from mbench.core.fit_records import CostEstimate
-from mbench.page import drawing
+from mbench.page import drawing, size_map
 from mbench.page.drawing import Drawing, escape, trace
 from mbench.page.fit_view import UNIT, CandidateRow, figure, top1
 
@@ -24,9 +24,6 @@ _FAR = 20
 """An axis whose largest value is so many times its least is logarithmic."""
 _GREY = "rgba(127,127,127,0.35)"
 _RING = drawing.SERIES[-1]
-_ROW = 26
-_LEAST, _MOST, _INK = "#eef5fb", "#6aa5d8", "#1b1f24"
-"""Of a heat map: its ink can be read on each colour between (WCAG 2.1, 1.4.3), on a dark page as well."""
 
 
 def _number(value: float) -> float:
@@ -214,18 +211,9 @@ def heat_map(rows: Sequence[CandidateRow], cell: Cell) -> Drawing | None:
     at = {size_of(row): row for row in rows}
     lines = [[at.get((width, resolution)) for resolution in resolutions] for width in widths]
     cells = [[cell(row) if row else (None, "") for row in line] for line in lines]
-    if all(value is None for line in cells for value, _ in line):
-        return None
-    drawn = drawing.empty(None, "width", height=90 + _ROW * len(widths))
-    drawn.add(
-        "heatmap", x=[f"{value:g}" for value in resolutions], y=[f"{value:g}" for value in widths],
-        z=[[None if value is None else _number(value) for value, _ in line] for line in cells],
-        text=[[text for _, text in line] for line in cells],
-        customdata=[[None if row is None else row.number for row in line] for line in lines],
-        texttemplate="%{text}", hovertemplate=drawing.HOVER, showscale=False, xgap=2, ygap=2,
-        colorscale=[[0, _LEAST], [1, _MOST]], textfont={"color": _INK},
+    return size_map.of(
+        widths, resolutions,
+        [[None if value is None else _number(value) for value, _ in line] for line in cells],
+        [[text for _, text in line] for line in cells],
+        [[None if row is None else row.number for row in line] for line in lines],
     )  # fmt: skip
-    drawn.lay_x(side="top", type="category", showgrid=False, automargin=True, title={"text": "resolution"})
-    drawn.lay_y(type="category", showgrid=False, automargin=True)
-    drawn.lay_out(showlegend=False, margin={"t": 8, "b": 8})
-    return drawn

@@ -13,7 +13,7 @@ from typing import Any
 from mbench.analysis import fit_ranking, sweep_answers
 from mbench.core import units
 from mbench.core.sweep_records import SweepCell
-from mbench.page import drawing
+from mbench.page import drawing, size_map
 from mbench.page.drawing import Drawing, escape, trace
 
 _NAMED, _BETWEEN = 10, 6
@@ -21,9 +21,7 @@ _NAMED, _BETWEEN = 10, 6
 _FAR = 8
 """An axis whose largest value is so many times its least is logarithmic."""
 _GREY = "rgba(127,127,127,0.35)"
-_HEIGHT, _ROW = 340, 26
-_LEAST, _MOST, _INK = "#eef5fb", "#6aa5d8", "#1b1f24"
-"""Of a heat map: its ink can be read on each colour between (WCAG 2.1, 1.4.3), on a dark page as well."""
+_HEIGHT = 340
 
 Numbers = Mapping[int, int]
 """The number of a cell in the page's table, by `id`."""
@@ -134,20 +132,10 @@ def heat_map(cells: Sequence[SweepCell], numbers: Numbers) -> Drawing | None:
     widths, resolutions = sorted({width for width, _ in sizes}), sorted({resolution for _, resolution in sizes})
     lines = [[at.get((width, resolution)) for resolution in resolutions] for width in widths]
     values = [[_logarithm(cell) for cell in line] for line in lines]
-    if all(value is None for line in values for value in line):
-        return None
-    drawn = drawing.empty(None, "width", height=90 + _ROW * len(widths))
-    drawn.add(
-        "heatmap", x=[f"{value:g}" for value in resolutions], y=[f"{value:g}" for value in widths], z=values,
-        text=[[_said(cell) for cell in line] for line in lines],
-        customdata=[[None if cell is None else numbers[id(cell)] for cell in line] for line in lines],
-        texttemplate="%{text}", hovertemplate=drawing.HOVER, showscale=False, xgap=2, ygap=2,
-        colorscale=[[0, _LEAST], [1, _MOST]], textfont={"color": _INK},
+    return size_map.of(
+        widths, resolutions, values, [[_said(cell) for cell in line] for line in lines],
+        [[None if cell is None else numbers[id(cell)] for cell in line] for line in lines],
     )  # fmt: skip
-    drawn.lay_x(side="top", type="category", showgrid=False, automargin=True, title={"text": "resolution"})
-    drawn.lay_y(type="category", showgrid=False, automargin=True)
-    drawn.lay_out(showlegend=False, margin={"t": 8, "b": 8})
-    return drawn
 
 
 def _logarithm(cell: SweepCell | None) -> float | None:
