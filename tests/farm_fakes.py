@@ -8,12 +8,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from mbench.core.errors import MeasureError
 from mbench.core.records import Numerics
 from mbench.devices.address import Address
 from mbench.devices.farm_board import BoardPlan, FarmBoard, Reference
 from mbench.devices.farm_file import FarmEntry, FarmFile
 from mbench.devices.farm_tasks import FarmTask
+from mbench.devices.process import WorkerDied
 from mbench.measure.observation import Observation
 
 REFERENCE = "reference"
@@ -48,10 +48,10 @@ def seen(seconds: float = 0.01, *, right: bool = True) -> Observation:
 
 
 class Device:
-    """Answers by name of the network; what `said` gives is raised if it is an error."""
+    """Answers by name of the network; text that `said` gives is raised, as what failed in `stage`."""
 
-    def __init__(self, said: Callable[[str], Observation | str]) -> None:
-        self.said, self.closed = said, False
+    def __init__(self, said: Callable[[str], Observation | str], stage: str = "measuring") -> None:
+        self.said, self.stage, self.closed = said, stage, False
         self.asked: list[str] = []
         self.patience_s: list[float] = []
 
@@ -62,7 +62,7 @@ class Device:
         report("measuring", 0.0)
         answer = self.said(name)
         if isinstance(answer, str):
-            raise MeasureError(answer)
+            raise WorkerDied(answer, stage=self.stage)
         return answer
 
     def wait_at_most(self, silence_s: float) -> None:

@@ -28,6 +28,8 @@ from mbench.measure.observation import Observation
 _JOIN_S = 90.0
 """How long the end waits for devices to be let go: the program that releases a place has as long."""
 _POLL_S = 0.2
+_BEFORE_THE_NETWORK = ("starting", "connecting")
+"""Stages of a job in which the network is not to blame, whatever fails."""
 
 FarmWork = Callable[[FarmBoard, FarmTask, Report], Sequence[Observation]]
 """Measures all sessions of a task on a board."""
@@ -196,9 +198,10 @@ class DeviceFarm:
         except MeasureError as error:
             if self._tasks.over:
                 return False
+            begun = isinstance(error, WorkerDied) and error.stage not in _BEFORE_THE_NETWORK
             task.stage, task.detail = (error.stage, error.detail) if isinstance(error, WorkerDied) else (MEASURING, "")
             wrong = self._look(board)
-            self._tasks.failed(task, board.name, f"{board.name}: {error}", its_own=wrong is None)
+            self._tasks.failed(task, board.name, f"{board.name}: {error}", its_own=wrong is None and begun)
             return self._usable(board, None if wrong is None else str(error))
         self._heard.put(FarmDone(task=task, board=board, seen=seen))
         self._tasks.done(task, board.name)

@@ -21,7 +21,8 @@ _TURN_S = 2.0
 """How long the office waits for any board before it looks again whether the tracker still has the wanted one."""
 _OLDEST_S = 3.0
 """Of a ticket that lay here: a board looks every second whether its offer was taken, and makes a new one after five."""
-
+_LEAST_PATIENCE_S = 3 * 5.0
+"""How long any board is waited for: three offers."""
 _ANSWER_S = 10.0
 _ENDED = "the run has ended"
 
@@ -59,12 +60,13 @@ class TicketOffice:
         Args:
             board: its own address, as the tracker knows it.
             waiting: called again and again while it is busy.
-            patience_s: how long to wait for it.
+            patience_s: how long to wait for it; at least for three of the offers that a board makes.
             stopped: asked every second whether the run is over.
 
         Raises:
             MeasureError: the tracker does not give it, or does not answer; or the run is over.
         """
+        patience_s = max(patience_s, _LEAST_PATIENCE_S)
         wanted, deadline = _where(board), self._clock() + patience_s
 
         def still_waiting(text: str) -> None:

@@ -24,7 +24,7 @@ from mbench.core.errors import UsageError
 from mbench.core.progress import Progress, Report, silent
 from mbench.core.records import Failure, Record
 from mbench.devices import farm_file
-from mbench.devices.farm import DeviceFarm, FarmDone, HowToHold
+from mbench.devices.farm import DeviceFarm, FarmDone, FarmDoubted, FarmEvent, HowToHold
 from mbench.devices.farm_board import FarmBoard, Reference
 from mbench.devices.farm_tasks import FarmTask
 from mbench.hardware import targets
@@ -40,7 +40,7 @@ RULES = f"""\
 format_version = 1
 reference = "{NETWORK}"
 reference_sessions = 2
-patience_s = 4
+patience_s = 8
 max_slowdown = 100
 peaks = false
 """
@@ -104,6 +104,19 @@ def many(made: Artifact, number: int) -> list[FarmTask]:
     ]
 
 
+def story(events: Sequence[FarmEvent]) -> list[str]:
+    """Return what became of tasks."""
+    said = []
+    for event in events:
+        if isinstance(event, FarmDoubted):
+            said.append(f"{event.board.name} doubted: {event.reason}")
+        elif isinstance(event, FarmDone):
+            said.append(f"{event.task.name} done on {event.board.name}")
+        else:
+            said.append(f"{event.task.name} lost: {event.task.reason}")
+    return said
+
+
 def once(board: FarmBoard, task: FarmTask, report: Report) -> Sequence[Observation]:
     return (board.measure(task.artifact, FEW, report),)
 
@@ -133,7 +146,7 @@ def test_one_is_killed_one_hangs_and_both_are_named_while_the_third_does_all(
         farm = DeviceFarm(boards, rules, how, prepare=lambda *_: None, work=once)
         tasks = many(made, 5)
         events = list(farm.measure(tasks, when))
-    assert all(isinstance(event, FarmDone) for event in events), [task.reason for task in tasks]
+    assert all(isinstance(event, FarmDone) for event in events), "\n".join([*story(events), *when.notes])
     done = [event for event in events if isinstance(event, FarmDone)]
     assert sorted(event.task.name for event in done) == sorted(task.name for task in tasks)
     assert all(seen.numerics.passed and seen.latency_s for event in done for seen in event.seen)

@@ -115,6 +115,31 @@ def test_a_task_that_no_board_can_measure_is_lost_and_the_boards_stay() -> None:
     assert not [note for note in notes if "set aside" in note]
 
 
+@pytest.mark.parametrize("stage", ["starting", "connecting"])
+def test_who_was_not_reached_once_and_is_right_is_tried_again(stage: str) -> None:
+    tried: list[str] = []
+
+    def busy_once(name: str) -> Observation | str:
+        if name == fakes.REFERENCE:
+            return fakes.seen()
+        tried.append(name)
+        return "another client has it" if len(tried) == 1 else fakes.seen()
+
+    events, notes = ran([fakes.board("only", fakes.Device(busy_once, stage))], ["x", "y"])
+    assert sorted(done(events)["only"]) == ["x", "y"]
+    assert len(events) == 2
+    assert not [note for note in notes if "set aside" in note]
+
+
+def test_who_is_never_reached_and_is_right_loses_a_task_after_its_tries() -> None:
+    def busy(name: str) -> Observation | str:
+        return fakes.seen() if name == fakes.REFERENCE else "another client has it"
+
+    events, _ = ran([fakes.board("only", fakes.Device(busy, "connecting"))], ["x"], fakes.rules(tries=3))
+    [lost] = [event for event in events if isinstance(event, FarmLost)]
+    assert (lost.task.tries, lost.task.reason) == (3, "only: another client has it")
+
+
 def test_a_board_that_drifts_has_its_results_measured_again_elsewhere() -> None:
     measured, checks = fakes.Together(2), [0]
 

@@ -19,6 +19,7 @@ from mbench.core.progress import unheard
 from mbench.core.records import Record
 from mbench.devices import farm_board, farm_file, tracker
 from mbench.devices.address import Address
+from mbench.devices.process import WorkerDied
 from mbench.hardware import targets
 from mbench.measure.observation import MeasurePlan, Observation
 from mbench.pipeline import farming, observe, runner, turns
@@ -175,7 +176,7 @@ def test_a_run_goes_on_where_it_stopped_with_the_farm_that_it_had(rack: Rack) ->
 
 
 def test_another_reference_network_needs_a_new_run(rack: Rack) -> None:
-    rack.boards = {f"rpc://10.0.0.{n}:9090": Board({NAMES[1]: MeasureError("x")}) for n in (21, 22)}
+    rack.boards = {f"rpc://10.0.0.{n}:9090": Board({NAMES[1]: WorkerDied("x", stage="measuring")}) for n in (21, 22)}
     before = rack.run()
     rack.path.write_text(FARM.replace("reference_sessions = 2", "reference_sessions = 3"))
     with pytest.raises(UsageError, match="the farm's reference network has changed since: start a new run"):
@@ -183,7 +184,7 @@ def test_another_reference_network_needs_a_new_run(rack: Rack) -> None:
 
 
 def test_a_name_that_stands_for_another_device_needs_a_new_run(rack: Rack) -> None:
-    rack.boards = {f"rpc://10.0.0.{n}:9090": Board({NAMES[1]: MeasureError("x")}) for n in (21, 22)}
+    rack.boards = {f"rpc://10.0.0.{n}:9090": Board({NAMES[1]: WorkerDied("x", stage="measuring")}) for n in (21, 22)}
     before = rack.run()
     rack.path.write_text(FARM.replace("10.0.0.21:9090", "10.0.0.99:9090"))
     with pytest.raises(UsageError) as caught:
@@ -195,7 +196,7 @@ def test_a_name_that_stands_for_another_device_needs_a_new_run(rack: Rack) -> No
 
 
 def test_a_device_that_was_added_since_is_none_of_the_record(rack: Rack) -> None:
-    rack.boards = {f"rpc://10.0.0.{n}:9090": Board({NAMES[1]: MeasureError("x")}) for n in (21, 22)}
+    rack.boards = {f"rpc://10.0.0.{n}:9090": Board({NAMES[1]: WorkerDied("x", stage="measuring")}) for n in (21, 22)}
     before = rack.run()
     rack.path.write_text(f'{FARM}[devices.new]\nrpc = "10.0.0.99:9090"\ntargets = ["{TARGET}"]\n')
     record = rack.run(before=before)

@@ -90,6 +90,11 @@ def test_a_board_that_is_never_given_is_named() -> None:
         Tracker(OTHER, OTHER).office().ticket(ONE, ignore, 30.0, never)
 
 
+def test_a_board_has_time_for_three_offers_however_short_the_patience() -> None:
+    with pytest.raises(MeasureError, match=r"did not give the device at 10\.0\.0\.21:9090 within 15 s"):
+        Tracker(OTHER, OTHER).office().ticket(ONE, ignore, 1.0, never)
+
+
 def test_a_board_that_the_tracker_has_lost_is_named_at_once() -> None:
     tracker = Tracker(ONE, known=(OTHER,))
     with pytest.raises(MeasureError, match=r"has lost the device at 10\.0\.0\.21:9090; is it switched off\?"):
