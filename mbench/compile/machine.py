@@ -171,7 +171,7 @@ def _dots(processor: Processor) -> tuple[tuple[str, ...], int]:
     if {"avx_vnni", "avx2"} <= known:
         return ("vpdpbusd", *pairs), 256
     if "asimd" in known:
-        names = ("usdot",) * ("i8mm" in known) + ("sdot",) * ("asimddp" in known) + ("smull",)
+        names = ("usmmla", "usdot") * ("i8mm" in known) + ("sdot",) * ("asimddp" in known) + ("smull",)
         return names, processor.vector_bits
     for feature, bits in _PAIRS.items():
         if feature in known and processor.vector_bits >= bits:

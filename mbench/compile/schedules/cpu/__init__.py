@@ -13,6 +13,7 @@ from mbench.compile.schedules.cpu import (
     integer_convolution,
     integer_depthwise,
     integer_matmul,
+    integer_matrices,
     integer_rows,
     inverted_residual,
     matmul,
@@ -33,6 +34,12 @@ _FLOATS = (*_HALVES, dtypes.BFLOAT16)
 
 RULES: dict[str, Rule] = {
     "cpu.integer_rows": Rule(candidates=integer_rows.candidates, build=integer_rows.build, dtypes=_BYTES),
+    "cpu.integer_matrices": Rule(
+        candidates=integer_matrices.candidates,
+        build=integer_matrices.build,
+        by_default=integer_matrices.pays,
+        dtypes=_BYTES,
+    ),
     "cpu.integer_matmul": Rule(candidates=integer_matmul.candidates, build=integer_matmul.build, dtypes=_BYTES),
     "cpu.integer_depthwise": Rule(
         candidates=integer_depthwise.candidates, build=integer_depthwise.build, dtypes=_BYTES

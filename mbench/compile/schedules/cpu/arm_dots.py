@@ -2,6 +2,7 @@
 
 | instruction | takes | instructions for 16 multiply-adds |
 |---|---|---|
+| `usmmla`, `smmla` (i8mm) | eight to a lane, of two rows and two channels | 0.5 |
 | `sudot` (i8mm) | uint8, four to a lane | 1 |
 | `sdot` | int8, four to a lane | 1 |
 | `smull`, `smlal2`, `sadalp` | int8, 16 of a row; weights from -127 to 127, of which two fit into 16 bits | 3 |
@@ -38,6 +39,8 @@ _MOST_SUMS = 20
 """With more, LLVM keeps some of them in memory."""
 _WORDS = 4
 """Of a register."""
+_UNSIGNED = ("usmmla", "usdot")
+"""Take uint8 as it is."""
 _STEP = 0.5
 """Cycles of a dot product: the slowest cores that are out of order begin two in a cycle."""
 
@@ -57,7 +60,7 @@ class _SignedDots(DotProduct):
     @property
     def multiplies(self) -> str:
         """The type of the values that are multiplied."""
-        return "uint8" if self.name == "usdot" else "int8"
+        return "uint8" if self.name in _UNSIGNED else "int8"
 
     def everywhere(self, parts: Sequence[Any], lanes: int) -> Any:
         """Return a word as it is multiplied, in all lanes."""
@@ -124,6 +127,37 @@ class LaneDots(_SignedDots):
         begun = rows * vectors + 3 * vectors
         finished = rows * (_FINISH * vectors + _NARROW[vectors % 4])
         return _STEP * (steps * (rows * vectors + reads + _TURN) + begun + finished + _TILE)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MatrixDots(_SignedDots):
+    """`usmmla` or `smmla`: eight values of two rows meet eight weights of two channels, in four sums."""
+
+    def summed(self, total: Any, operand: Any, weights: Any, lanes: int) -> Any:
+        """Add all eight by one instruction."""
+        return tirx.call_llvm_pure_intrin(f"int32x{lanes}", f"llvm.aarch64.neon.{self.name}", total, operand, weights)
+
+    def laid(self, weights: np.ndarray, _lanes: int) -> np.ndarray:
+        """Return the weights eight by eight of each channel."""
+        words, channels, _ = weights.shape
+        split = weights.astype(np.int8).reshape(words // 2, 2, channels, WORD)
+        return np.ascontiguousarray(split.swapaxes(1, 2))
+
+    def tiles(self) -> list[tuple[int, int]]:
+        """Return the (pairs of rows, vectors of four channels) whose sums, weights and values fit the registers."""
+        return [
+            (pairs, vectors)
+            for vectors in range(1, self.registers // 2)
+            for pairs in range(1, self.registers // (2 * vectors))
+            if 2 * pairs * vectors + pairs + self.spare <= self.registers
+        ]
+
+    def tile_cycles(self, rows: int, vectors: int, steps: int) -> float:
+        """Return half of the instructions of a tile of so many pairs of rows, and of so many octets."""
+        sums = 2 * rows * vectors
+        begun = sums + 2 * vectors
+        finished = 2 * rows * ((2 + _FINISH) * vectors + _NARROW[vectors % 4])
+        return _STEP * (steps * (sums + rows + vectors + _TURN) + begun + finished + _TILE)
 
 
 def _parts(count: int) -> list[tuple[int, int]]:
@@ -231,6 +265,17 @@ def of(kernel: Kernel, machine: KernelMachine) -> DotProduct | None:
     if "sdot" in machine.dots:
         return LaneDots(name="sdot", spare=2 if known["shift"] else 1, cycles=_STEP, group=_WORDS, **known)
     return WordPairs(name="smull", spare=4, cycles=6.0, **known)
+
+
+def of_matrices(kernel: Kernel, machine: KernelMachine) -> MatrixDots | None:
+    """Return how pairs of rows are multiplied where a processor has i8mm; None for other kernels."""
+    if "usmmla" not in machine.dots or kernel.dtype not in dtypes.EIGHT_BITS or kernel.epilogue_of_sum is None:
+        return None
+    known = _known(kernel, machine)
+    if known is None:
+        return None
+    name = "usmmla" if kernel.dtype == "uint8" else "smmla"
+    return MatrixDots(name=name, spare=2, cycles=_STEP, **{**known, "shift": 0})
 
 
 def of_rows(kernel: Kernel, machine: KernelMachine) -> RowPairs | None:
