@@ -1,4 +1,4 @@
-"""Products of 8-bit matrices on Arm whose instructions multiply small matrices (i8mm): pointwise and linear layers.
+"""Matrix products of 8-bit values by i8mm of Arm, which multiplies small matrices: pointwise and linear layers.
 
 An instruction multiplies two rows of eight values by two channels of eight weights, and adds to four sums: twice what a
 dot product does. Rows are first laid out anew, two and two, eight bytes of one beside eight of the other; of an odd
