@@ -118,7 +118,7 @@ def test_convolutions_are_exact(
 
 @kernels.repeatable(8)
 @given(
-    layer=layers.any_layers(least_channels=16), window=kernels.windows(kernels=(1, 2, 3, 3, 5, 7)),
+    layer=layers.any_layers(least_channels=8), window=kernels.windows(kernels=(1, 2, 3, 3, 5, 7)),
     dot=st.sampled_from(["sdot", "usdot", "smull"]), number=st.integers(0, 40),
 )  # fmt: skip
 def test_depthwise_convolutions_are_exact(layer: ByteConv, window: Window, dot: str, number: int) -> None:

@@ -25,7 +25,7 @@ def processor() -> None:
 
 @kernels.repeatable(16)
 @given(
-    layer=layers.any_layers(least_channels=16), window=kernels.windows(kernels=(1, 2, 3, 3, 5, 7)),
+    layer=layers.any_layers(least_channels=8), window=kernels.windows(kernels=(1, 2, 3, 3, 5, 7)),
     machine=layers.machines(), number=st.integers(0, 40),
 )  # fmt: skip
 def test_depthwise_convolutions_are_exact(layer: ByteConv, window: Window, machine: KernelMachine, number: int) -> None:
@@ -45,8 +45,15 @@ def test_layers_of_networks(stride: int, dtype: str, zero_point: int, kernel: in
     ).check(RULE, VNNI)  # fmt: skip
 
 
+@pytest.mark.parametrize("machine", [VNNI, layers.VNNI_256, layers.AVX2])
+@pytest.mark.parametrize("channels", [8, 12, 15])
+def test_half_a_register_is_enough(channels: int, machine: KernelMachine) -> None:
+    layer = ByteConv(channels=channels, inputs=channels, groups=channels, kernel=(3, 3), padding=(1, 1, 1, 1))
+    layer.check(RULE, machine)
+
+
 def test_few_channels_are_not_taken() -> None:
-    graph = ByteConv(channels=8, groups=8).graph()
+    graph = ByteConv(channels=7, groups=7, inputs=7).graph()
     program = layers.exact(graph, *layers.drawn(graph), VNNI)
     assert RULE not in program.rules.values()
     assert integer_depthwise.candidates.__doc__

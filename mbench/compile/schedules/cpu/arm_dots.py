@@ -182,17 +182,17 @@ class WordPairs(_SignedDots):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TapPairs(WordPairs):
-    """`smull`, for the taps of a depthwise convolution: 16 channels of a pixel meet their weights as they lie."""
+    """`smull`, for the taps of a depthwise convolution: 8 or 16 channels of a pixel meet their weights as they lie."""
 
     symmetric: bool
     """Whether weights are from -127 to 127, so that two taps fit into 16 bits."""
 
     def add_taps(self, sums: emit.Accumulators, row: int, values: Sequence[Any], weights: Sequence[Any]) -> None:
-        """Add the multiplied taps of a line to the four registers of sums of an output."""
+        """Add the multiplied taps of a line to the two or four registers of sums of an output."""
         together = 2 if self.symmetric else 1
         for first in range(0, len(values), together):
             pairs = list(zip(values, weights, strict=True))[first : first + together]
-            for half in range(2):
+            for half in range(sums.vectors // 2):
                 found = T.bind(functools.reduce(operator.add, [_multiplied(*pair, half) for pair in pairs]))
                 for part in range(2):
                     quarter = tirx.Shuffle([found], [*range(LANES * part, LANES * (part + 1))])
@@ -240,7 +240,7 @@ def _check(weights: np.ndarray, *, symmetric: bool) -> None:
 
 
 def _multiplied(values: Any, weights: Any, part: int) -> Any:
-    """Multiply eight of sixteen bytes to 16 bits."""
+    """Multiply eight of the bytes, the first or the next, to 16 bits."""
     places = [*range(8 * part, 8 * part + 8)]
     halves = [tirx.Shuffle([each], places) for each in (values, weights)]
     return tirx.call_llvm_pure_intrin("int16x8", "llvm.aarch64.neon.smull", *halves)

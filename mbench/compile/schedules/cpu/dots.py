@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ WORD = 4
 _SUM_BYTES = 4
 _MOST_WRITTEN = 60
 """Dot products of registers that a loop has in a turn: more take long to compile and gain nothing."""
+_HALF = 8
+"""Bytes of half of a register of 128 bits."""
 _SHIFTED = -0x7F7F7F80
 """A word of four bytes of 128."""
 _MOST_ROWS = 14
@@ -271,15 +273,26 @@ def words(reduction: int) -> int:
 
 
 def interleaved(pixels: Sequence[Any], width: int) -> list[Any]:
-    """Return four vectors of bytes, of four pixels, as four vectors of words with one byte of each pixel."""
+    """Return the bytes of four pixels as vectors of words with one byte of each: four, or two of pixels of 8 bytes."""
+    if width == _HALF:
+        both = [_zipped(pixels[at], pixels[at + 1], width, 1, [0]) for at in (0, 2)]
+        return [_zipped(both[0], both[1], 2 * width, 2, [first]) for first in (0, _HALF)]
+    ends = [range(first, width, 2 * _HALF) for first in (0, _HALF)]
+    low, high = ([_zipped(pixels[at], pixels[at + 1], width, 1, starts) for at in (0, 2)] for starts in ends)
+    return [_zipped(both[0], both[1], width, 2, starts) for both in (low, high) for starts in ends]
 
-    def zipped(one: Any, other: Any, unit: int, *, high: bool) -> Any:
-        order = []
-        for part in range(0, width, 16):
-            for number in range(8 // unit):
-                at = part + (8 if high else 0) + number * unit
-                order += [*range(at, at + unit), *range(width + at, width + at + unit)]
-        return tirx.Shuffle([one, other], order)
 
-    low, high = ([zipped(pixels[at], pixels[at + 1], 1, high=upper) for at in (0, 2)] for upper in (False, True))
-    return [zipped(one, other, 2, high=upper) for one, other in (low, high) for upper in (False, True)]
+def interleaving_order(width: int) -> list[int]:
+    """Return the order of a pixel's bytes with which `interleaved` gives channels in their own order."""
+    parts = max(1, width // 16)
+    words = [parts * word + part for part in range(parts) for word in range(width // parts // WORD)]
+    return [word * WORD + byte for word in words for byte in range(WORD)]
+
+
+def _zipped(one: Any, other: Any, width: int, unit: int, starts: Iterable[int]) -> Any:
+    """Return eight bytes of two vectors of so many, from each start on, so many of one and of the other in turn."""
+    order = []
+    for start in starts:
+        for at in range(start, start + _HALF, unit):
+            order += [*range(at, at + unit), *range(width + at, width + at + unit)]
+    return tirx.Shuffle([one, other], order)

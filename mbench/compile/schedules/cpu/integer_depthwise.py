@@ -2,7 +2,7 @@
 
 The bytes of four pixels are interleaved, so that each lane has one channel of all four; weights stand for the taps that
 fall on them, and 0 for the rest. At stride 1 the same four pixels serve two outputs, w0 w1 w2 0 and 0 w0 w1 w2, and all
-lines of output that the line reaches. A tile is `lines` x `rows` outputs x the bytes of a register.
+lines of output that the line reaches. A tile is `lines` x `rows` outputs x the bytes of a register, or half.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from mbench.compile.schedules.cpu.byte_output import ByteOutput
 from mbench.compile.schedules.cpu.dots import DotProduct, WeightPanels
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
-_VECTORS = 4
-"""Registers of sums that a register of bytes becomes."""
+_VECTORS = (4, 2)
+"""Registers of sums that the bytes of a pixel become, most first: two of four lanes are for fewer than 16 channels."""
+_NARROW_LANES = 4
 _MOST_TAPS, _SPLIT_TAPS = 7, 3
 _TILES = ((2, 2), (1, 2), (2, 1), (1, 1))
 _PANEL_COST = 2
@@ -42,15 +43,18 @@ _OUTPUT_CYCLES, _SHUFFLES = 16.0, 12.0
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids, quickest first."""
     conv, dot = kernel.convolution, _dot_of(kernel, machine)
-    if conv is None or dot is None or not _takes(conv) or not _lanes(conv.channels, dot):
+    if conv is None or dot is None or not _takes(conv):
+        return
+    vectors, lanes = _panel(conv.channels, dot)
+    if not lanes:
         return
     found = []
     for lines, rows in _TILES:
-        if lines > conv.height or rows > conv.width or not _fits(lines, rows, dot):
+        if lines > conv.height or rows > conv.width or not _fits(lines, rows, vectors, dot):
             continue
-        panels = -(-conv.channels // (_VECTORS * _lanes(conv.channels, dot)))
-        cycles = conv.pixels * panels * _output_cycles(conv, dot, lines, rows)
-        cycles += _CODE_CYCLES * _dots_written(conv, lines, rows)
+        panels = -(-conv.channels // (vectors * lanes))
+        cycles = conv.pixels * panels * _output_cycles(conv, dot, vectors, (lines, rows))
+        cycles += _CODE_CYCLES * vectors * _dots_written(conv, lines, rows)
         groups = conv.batch * tiling.even_parts(conv.height, lines)
         grid = tiling.grids(groups, panels, cycles, conv.moved_bytes / 4, machine)[0]
         parameters = {"lines": lines, "rows": rows, "line_parts": grid.outer, "panel_parts": grid.inner}
@@ -69,15 +73,19 @@ def _takes(conv: Convolution) -> bool:
     return alone and conv.kernel_width <= _MOST_TAPS
 
 
-def _fits(lines: int, rows: int, dot: DotProduct) -> bool:
+def _fits(lines: int, rows: int, vectors: int, dot: DotProduct) -> bool:
     """Return whether the sums of a tile are at most half of the registers."""
-    return lines * rows * _VECTORS <= dot.registers // 2
+    return lines * rows * vectors <= dot.registers // 2
 
 
-def _lanes(channels: int, dot: DotProduct) -> int:
-    """Return the int32 lanes of a register with which panels of channels take the least; 0 where none is filled."""
-    able = [lanes for lanes in dot.lanes if _VECTORS * lanes <= channels]
-    return min(able, key=lambda lanes: -(-channels // (_VECTORS * lanes)) * (lanes + _PANEL_COST), default=0)
+def _panel(channels: int, dot: DotProduct) -> tuple[int, int]:
+    """Return the registers of a panel, and their int32 lanes, with which panels take the least; 0 lanes: none."""
+    most, fewer = _VECTORS
+    able = [lanes for lanes in dot.lanes if most * lanes <= channels]
+    if able:
+        return most, min(able, key=lambda lanes: -(-channels // (most * lanes)) * (lanes + _PANEL_COST))
+    narrow = _NARROW_LANES in dot.lanes and fewer * _NARROW_LANES <= channels
+    return fewer, _NARROW_LANES if narrow else 0
 
 
 def _lines_read(conv: Convolution, lines: int) -> list[int]:
@@ -87,17 +95,18 @@ def _lines_read(conv: Convolution, lines: int) -> list[int]:
 
 
 def _dots_written(conv: Convolution, lines: int, rows: int) -> int:
-    """Return how many dot products of registers the code has: those of tiles of all sizes, and of all paddings."""
+    """Return how many dot products the code has for each register of a panel: of tiles of all sizes and paddings."""
     quads = sum(len(_ByteTaps.of(conv, row).quads) for run in _runs(conv, rows) for row in range(run.size))
-    return _VECTORS * conv.kernel_height * quads * sum({*tiling.even_parts(conv.height, lines)})
+    return conv.kernel_height * quads * sum({*tiling.even_parts(conv.height, lines)})
 
 
-def _output_cycles(conv: Convolution, dot: DotProduct, lines: int, rows: int) -> float:
+def _output_cycles(conv: Convolution, dot: DotProduct, vectors: int, tile: tuple[int, int]) -> float:
     """Model of an output of a tile: its dot products, its share of interleaved pixels, and to finish it."""
+    lines, rows = tile
     places = [_ByteTaps.of(conv, row) for row in range(rows)]
     read = len(_lines_read(conv, lines))
     quads = len({quad for place in places for quad in place.quads})
-    dot_products = _VECTORS * conv.kernel_height * sum(len(place.quads) for place in places) * lines
+    dot_products = vectors * conv.kernel_height * sum(len(place.quads) for place in places) * lines
     return (dot_products * dot.cycles + read * quads * _SHUFFLES) / (lines * rows) + _OUTPUT_CYCLES
 
 
@@ -181,11 +190,12 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     if conv is None or epilogue is None or dot is None or not _takes(conv):
         return None
     lines, rows, *grid = positive(parameters, "lines", "rows", "line_parts", "panel_parts")
-    if lines > conv.height or rows > conv.width or not _fits(lines, rows, dot):
+    vectors, lanes = _panel(conv.channels, dot)
+    if lines > conv.height or rows > conv.width or not _fits(lines, rows, vectors, dot):
         raise ValueError(f"a tile of {lines} lines x {rows} outputs does not fit {conv.height} x {conv.width}")
     taps = _PlainTaps.of(conv) if isinstance(dot, TapPairs) else _PackedTaps.of(conv)
     panels = WeightPanels.of(
-        kernel, dot, channels=conv.channels, lanes=_lanes(conv.channels, dot), vectors=_VECTORS, words=taps.words
+        kernel, dot, channels=conv.channels, lanes=lanes, vectors=vectors, words=taps.words
     )  # fmt: skip
     spread = SpreadBias.of(kernel, epilogue, panels, lines * rows)
     writer = emit.Writer(kernel, packed_elements=byte_bias.packed_elements(panels, spread))
@@ -194,10 +204,10 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         _ByteDepthwise(conv, kernel.outside, taps, panels, output, arrays, spread).write((lines, rows), grid)
     return KernelPlan(
         function=writer.result(),
-        tile=f"{lines}x{rows}x{_VECTORS}x{panels.lanes}",
+        tile=f"{lines}x{rows}x{vectors}x{lanes}",
         pack=functools.partial(panels.packed, words=taps.in_words),
         packs=byte_bias.packs(spread),
-        lanes=panels.lanes,
+        lanes=lanes,
     )
 
 
@@ -292,7 +302,7 @@ class _ByteDepthwise:
         if self._spread is not None:
             sums = self._spread.begun(self._arrays[self._spread.place], panel, lines * run.size)
         else:
-            sums = self._output.begun(lines * run.size, _VECTORS, lanes, indices)
+            sums = self._output.begun(lines * run.size, self._panels.vectors, lanes, indices)
         self._panels.begin(sums, self._arrays[1], panel)
         weights = emit.named(panel * self._panels.panel_bytes)
         for below in _lines_read(conv, lines):
@@ -369,7 +379,7 @@ class _ByteDepthwise:
             places = [across * conv.strides[1] + kx * conv.dilation[1] for kx in range(conv.kernel_width)]
             for pixel in places:
                 if pixel not in pixels:
-                    pixels[pixel] = dot.operand(self._pixel(run, source, inside, pixel), self._panels.lanes)
+                    pixels[pixel] = dot.operand(self._pixel(run, source, inside, pixel), width // dots.WORD)
             first = weights + ky * conv.kernel_width * width
             taps = [emit.vector(self._arrays[1], first + kx * width, width) for kx in range(conv.kernel_width)]
             dot.add_taps(sums, row, [pixels[pixel] for pixel in places], taps)
@@ -385,11 +395,4 @@ class _ByteDepthwise:
             read = tirx.reinterpret(f"uint8x{width}", read)
         if inside is not None:
             read = tirx.Select(tirx.Broadcast(inside, width), read, padding)
-        return T.bind(tirx.Shuffle([read], _spread(width)))
-
-
-def _spread(width: int) -> list[int]:
-    """Return the order of bytes with which interleaving in parts of 16 bytes gives channels in their own order."""
-    parts = width // 16
-    words = [parts * word + part for part in range(parts) for word in range(4)]
-    return [word * dots.WORD + byte for word in words for byte in range(dots.WORD)]
+        return T.bind(tirx.Shuffle([read], dots.interleaving_order(width)))
