@@ -12,6 +12,8 @@ from mbench.compile import bfloat16
 from mbench.compile.schedules.rule import Scheduled
 from mbench.core import dtypes
 
+_NAME = "mbench.kernel"
+"""Of a function: keeps TVM from merging kernels that became alike, whose names layers are known by."""
 _STORED = {dtypes.BFLOAT16: bfloat16.STORED}
 """What weights of a type are declared as in the kernels that read them packed."""
 
@@ -52,5 +54,6 @@ class _PackWeights(relax.PyExprMutator):  # type: ignore[misc]
         for place, pack in self._packs[name].items():
             packed = pack(arguments[place].value.numpy())
             arguments[place] = relax.const(packed.view(_STORED.get(packed.dtype.name, packed.dtype)))
-        function = self.builder_.add_func(kernel.plan.function, installed_name(name, kernel))
+        named = kernel.plan.function.with_attr(_NAME, name)
+        function = self.builder_.add_func(named, installed_name(name, kernel))
         return relax.Call(call.op, [function, relax.Tuple(arguments)], call.attrs, call.ty_args)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import kernel_cases as kernels
@@ -69,6 +70,40 @@ def test_the_network_computes_the_same_with_packed_weights(scheduled: dict[str, 
     for weights in WEIGHTS:
         expected = torch.relu(expected @ torch.from_numpy(weights))
     np.testing.assert_allclose(vm["main"](tvm.runtime.tensor(x)).numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
+
+
+@relax.expr_functor.mutator
+class _LastCallsOther(relax.PyExprMutator):  # type: ignore[misc]
+    """Makes the last of two calls one of another function, which does the same."""
+
+    def __init__(self, module: tvm.IRModule, name: str) -> None:
+        super().__init__(module)
+        function = module[name].with_attr("difference", 1)
+        self._other, self._calls = self.builder_.add_func(function, f"{name}_other"), 0
+
+    def done(self, main: relax.Function) -> tvm.IRModule:
+        """Return the module with `main` changed."""
+        self.builder_.update_func(self.builder_.get().get_global_var("main"), self.visit_expr(main))
+        return self.builder_.get()
+
+    def visit_call_(self, call: relax.Call) -> relax.Call:
+        call = self.visit_expr_post_order(call)
+        self._calls += 1
+        if self._calls < len(WEIGHTS):
+            return call
+        return relax.Call(call.op, [self._other, call.args[1]], call.attrs, call.ty_args)
+
+
+def test_kernels_that_become_alike_keep_their_names() -> None:
+    """As two kernels do whose difference no instruction of the target knows."""
+    module = two_layers_of_one_shape()
+    [name] = dict(to_relax.kernel_calls(module))
+    module = _LastCallsOther(module, name).done(module["main"])
+    both = schedule_all(to_relax.kernel_calls(module), AVX2)
+    assert len(both) == 2
+    alike = {each: dataclasses.replace(both[name], reason="") for each in both}
+    called = [each for each, _ in to_relax.kernel_calls(pack.install(module, alike))]
+    assert called == [pack.installed_name(each, kernel) for each, kernel in alike.items()]
 
 
 def test_a_kernel_that_packs_nothing_keeps_its_name() -> None:
