@@ -194,10 +194,7 @@ def grids(rows: Iterable[CandidateRow]) -> dict[str, list[CandidateRow]]:
 
 def size_of(row: CandidateRow) -> tuple[float, float] | None:
     """Return width and resolution; None where a network has no such."""
-    width, resolution = (row.result.network.parameters.get(name) for name in ("width_multiplier", "resolution"))
-    if isinstance(width, int | float) and isinstance(resolution, int | float):
-        return float(width), float(resolution)
-    return None
+    return size_map.size_of(row.result.network.parameters)
 
 
 def _sides(rows: Iterable[CandidateRow]) -> tuple[list[float], list[float]]:
