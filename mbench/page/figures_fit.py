@@ -150,7 +150,8 @@ def _axes(drawn: Drawing, values: Sequence[float], quantity: str, limit: float |
     if limit is not None and limit <= 2 * high:
         drawn.mark("x", limit)
         at = math.log10(limit) if logarithmic else limit
-        _say(drawn, f"at most {SHOWN[quantity](limit)}", x=at, y=1, yref="paper", xanchor="left", yanchor="bottom")
+        side = "right" if at > sum(reach) / 2 else "left"
+        _say(drawn, f"at most {SHOWN[quantity](limit)}", x=at, y=1, yref="paper", xanchor=side, yanchor="bottom")
 
 
 def _ticks(low: float, high: float, unit: str) -> dict[str, Any]:
