@@ -107,9 +107,9 @@ def waterfall(steps: pd.DataFrame) -> Drawing | None:
         connector={"line": {"width": 1, "dash": "dot", "color": drawing.SERIES[-1]}},
     )
     top = max(steps["value"].where(totals).max(), steps["value"].cumsum()[:-1].max())
-    figure.lay_x(ticksuffix="x", range=[min(0.0, steps["value"].cumsum()[:-1].min()), top * 1.2])
+    figure.lay_x(ticksuffix="x", range=[min(0.0, steps["value"].cumsum()[:-1].min()), top * 1.12])
     figure.lay_y(
         autorange="reversed", automargin=True, showgrid=False, tickmode="array", tickvals=names, ticktext=names
     )
-    figure.lay_out(showlegend=False, margin={"t": 8, "b": 32})
+    figure.lay_out(showlegend=False, margin={"t": 8, "b": 32, "r": 36})
     return figure
