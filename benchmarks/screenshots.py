@@ -26,7 +26,7 @@ VIEWS = {
     "overview": "#overview",
     "versus": "#versus",
     "latency": ".panel.current [id$='section=latency']",
-    "waterfall": "figure:has(#run1-pair1-waterfall)",
+    "waterfall": ".beside:has(#run1-pair1-waterfall)",
     "types": "[id$='section=types']",
     "quality": ".panel.current [id$='section=quality']",
     "blocks": "figure:has(#run1-pair1-blocks)",

@@ -16,6 +16,10 @@ from mbench.page import fit_report, result_page, sweep_report
 SCRIPTS = {"fit": 1, "sweep": 2}
 
 
+def page(html: str) -> lxml.html.HtmlElement:
+    return lxml.html.document_fromstring(html)
+
+
 def hostile(kind: str) -> str:
     if kind == "fit":
         return fit_report.render(fit_factory.hostile(), measured="javascript:alert(1).html", plotlyjs="directory")
@@ -24,7 +28,7 @@ def hostile(kind: str) -> str:
 
 
 def injected(html: str) -> int:
-    found = lxml.html.document_fromstring(html)
+    found = page(html)
     bad = [each for each in found.iter() if any(name.startswith("on") for name in each.attrib)]
     links = [link for link in found.xpath("//a[@href]") if link.get("href").startswith("javascript")]
     scripts = [script for script in found.xpath("//script") if script.text == "alert(1)"]
@@ -35,7 +39,7 @@ def injected(html: str) -> int:
 def test_hostile_names_are_shown_and_do_nothing(kind: str) -> None:
     html = hostile(kind)
     assert injected(html) == 0
-    found = lxml.html.document_fromstring(html)
+    found = page(html)
     assert "<script>alert(1)</script>" in found.xpath("//table[contains(@class, 'networks')]")[-1].text_content()
     for script in found.xpath("//script[@type='application/json']"):
         assert "<" not in script.text
@@ -56,7 +60,7 @@ def test_the_check_of_hostile_names_can_fail(monkeypatch: pytest.MonkeyPatch, ki
 @pytest.mark.parametrize("kind", SCRIPTS)
 def test_its_scripts_are_those_that_its_policy_names(kind: str) -> None:
     html = hostile(kind)
-    found = lxml.html.document_fromstring(html)
+    found = page(html)
     [policy] = found.xpath("//meta[@http-equiv='Content-Security-Policy']/@content")
     inside = found.xpath("//script[not(@src) and not(@type)]")
     assert len(inside) == policy.count("'sha256-") == SCRIPTS[kind]
