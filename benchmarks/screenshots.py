@@ -1,7 +1,8 @@
 """Pictures of the page's main views, at three widths and in both colour schemes, to be looked at.
 
 Run: python benchmarks/screenshots.py RECORD... -o FOLDER. Each picture is `VIEW-WIDTH-SCHEME.png`. Two of them stand in
-the README: copy `top-1280-light.png` to docs/dashboard.png and `waterfall-1280-light.png` to docs/waterfall.png.
+the README: copy `top-1280-light.png` of a grid of networks to docs/dashboard.png, and `waterfall-1280-light.png` of
+`mbench run --target arm64_cortex_a72 --device emulated`, whose counts no machine disturbs, to docs/waterfall.png.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from mbench.page import report
 WIDTHS = {1920: 1080, 1280: 900, 390: 844}
 """Width to height of the view, in pixels."""
 SCHEMES = ("light", "dark")
-ROOM = 16
+ROOM = 12
 """Pixels around an element in its picture."""
 VIEWS = {
     "top": None,
     "overview": "#overview",
     "versus": "#versus",
     "latency": ".panel.current [id$='section=latency']",
-    "waterfall": "figure:has(#run1-pair1-waterfall)",
+    "waterfall": ".beside:has(#run1-pair1-waterfall)",
     "types": "[id$='section=types']",
     "quality": ".panel.current [id$='section=quality']",
     "blocks": "figure:has(#run1-pair1-blocks)",

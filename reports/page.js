@@ -66,12 +66,17 @@
 
   const PAPER_WIDTH = 690; // pixels between the margins of an A4 page: a page does not know before it is printed
 
-  // On a phone a title of an axis is said without what stands in brackets: it is too long there.
+  // On a phone a title of an axis is said without what stands in brackets, and what follows a colon in a name that
+  // stands beside a line begins a line of its own: they are too long there.
   const NARROW = 500; // pixels
   const shorten = (layout) => {
     for (const name of axes(layout)) {
       const text = layout[name].title?.text;
       if (text) layout[name] = { ...layout[name], title: { ...layout[name].title, text: text.replace(/ \(.*\)$/, "") } };
+      const { ticktext, tickangle } = layout[name];
+      if (!ticktext?.some((each) => each.includes(": ")) || tickangle) continue;
+      const lines = ticktext.map((each) => each.replace(": ", ":<br>"));
+      layout[name] = { ...layout[name], ticktext: lines, tickfont: { size: 10 } };
     }
   };
 

@@ -7,7 +7,7 @@ Which figure goes with what of a record is decided here; what it looks like in `
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -330,6 +330,8 @@ def _charts(value: object) -> Iterator[Option]:
     elif isinstance(value, tuple | list):
         for item in value:
             yield from _charts(item)
+    elif isinstance(value, Mapping):
+        yield from _charts(tuple(value.values()))
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
             yield from _charts(getattr(value, field.name))

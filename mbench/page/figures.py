@@ -172,12 +172,13 @@ def energy(parts: pd.DataFrame) -> Drawing | None:
     """
     if len(parts) == 0:
         return None
+    several = parts["label"].nunique() > 1
     bars = [
-        f"{escape(label).replace(', ', ',<br>')},<br>{kind}"
+        f"{escape(label).replace(', ', ',<br>')},<br>{kind}" if several else str(kind)
         for label, kind in zip(parts["label"], parts["kind"], strict=True)
     ]
     order = list(dict.fromkeys(bars))
-    figure = drawing.empty("energy of one run", None, height=140 + 54 * len(order))
+    figure = drawing.empty(None, None, height=76 + (54 if several else 40) * len(order))
     patterns = ("", "/", "x", ".", "-", "+", "")
     for number, name in enumerate(dict.fromkeys(parts["component"])):
         rows = parts[parts["component"] == name]
@@ -193,7 +194,7 @@ def energy(parts: pd.DataFrame) -> Drawing | None:
         )
     figure.lay_x(tickformat="~s", ticksuffix="J", rangemode="tozero")
     figure.lay_y(categoryorder="array", categoryarray=order[::-1], automargin=True, showgrid=False)
-    figure.lay_out(barmode="stack", bargap=0.35, legend={"traceorder": "normal"})
+    figure.lay_out(barmode="stack", bargap=0.35, legend={"traceorder": "normal"}, margin={"b": 28})
     return figure
 
 

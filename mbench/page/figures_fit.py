@@ -150,7 +150,8 @@ def _axes(drawn: Drawing, values: Sequence[float], quantity: str, limit: float |
     if limit is not None and limit <= 2 * high:
         drawn.mark("x", limit)
         at = math.log10(limit) if logarithmic else limit
-        _say(drawn, f"at most {SHOWN[quantity](limit)}", x=at, y=1, yref="paper", xanchor="left", yanchor="bottom")
+        side = "right" if at > sum(reach) / 2 else "left"
+        _say(drawn, f"at most {SHOWN[quantity](limit)}", x=at, y=1, yref="paper", xanchor=side, yanchor="bottom")
 
 
 def _ticks(low: float, high: float, unit: str) -> dict[str, Any]:
@@ -194,10 +195,7 @@ def grids(rows: Iterable[CandidateRow]) -> dict[str, list[CandidateRow]]:
 
 def size_of(row: CandidateRow) -> tuple[float, float] | None:
     """Return width and resolution; None where a network has no such."""
-    width, resolution = (row.result.network.parameters.get(name) for name in ("width_multiplier", "resolution"))
-    if isinstance(width, int | float) and isinstance(resolution, int | float):
-        return float(width), float(resolution)
-    return None
+    return size_map.size_of(row.result.network.parameters)
 
 
 def _sides(rows: Iterable[CandidateRow]) -> tuple[list[float], list[float]]:

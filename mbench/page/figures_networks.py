@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mbench.analysis import labels
 from mbench.core import units
-from mbench.page import drawing, figures_history
+from mbench.page import drawing, figures_history, size_map
 from mbench.page.drawing import Drawing, escape
 from mbench.page.figures_history import CostAxis
 
@@ -26,7 +26,6 @@ _OUTLIER = 12
 """Where the most costs so many times the middle, the axis is logarithmic: one network would flatten all others."""
 _LINE = 24
 """Pixels of a network's line."""
-_LIGHT, _DARK, _INK = "#eef4f9", "#6baed6", "#1b1f24"
 
 
 def costs(latest: pd.DataFrame, cost: CostAxis) -> Drawing | None:
@@ -83,7 +82,7 @@ def gains(table: pd.DataFrame, expected: str) -> Drawing | None:
     known = table[table["achieved"].notna()].sort_values("achieved", kind="stable")
     if len(known) < 2:
         return None
-    figure = drawing.empty("times quicker", None, height=130 + _LINE * len(known))
+    figure = drawing.empty(None, None, height=80 + _LINE * len(known))
     lines = [f"{number}: {escape(label)}" for number, label in enumerate(known["label"])]
     reached, beside = known["achieved"].tolist(), known["expected"].tolist()
     low, high = (
@@ -101,6 +100,7 @@ def gains(table: pd.DataFrame, expected: str) -> Drawing | None:
         error_x=drawing.whiskers(reached, low, high, width=4, thickness=1.5),
     )  # fmt: skip
     figure.mark("x", 1)
+    figure.lay_out(margin={"b": 28})
     figure.lay_x(ticksuffix="x", rangemode="tozero")
     figure.lay_y(
         autorange="reversed", automargin=True, showgrid=True, tickmode="array", tickvals=lines,
@@ -138,20 +138,10 @@ def _grid(rows: pd.DataFrame, cost: CostAxis) -> Drawing | None:
         (row["width_multiplier"], row["resolution"]): row for row in rows.to_dict("records")
     }
     cells = [[found.get((width, side)) for side in resolutions] for width in widths]
-    figure = drawing.empty(None, "width multiplier", height=100 + 36 * len(widths))
     amounts = [[_log(row, cost) for row in line] for line in cells]
-    if not any(value is not None for line in amounts for value in line):
-        return None
-    figure.add(
-        "heatmap", x=[f"{side:g}" for side in resolutions], y=[f"{width:g}" for width in widths], z=amounts,
-        text=[["" if row is None else cost.said(row) for row in line] for line in cells],
-        texttemplate="%{text}", hovertemplate="width %{y}, resolution %{x}<br>%{text}<extra></extra>",
-        showscale=False, xgap=2, ygap=2, colorscale=[[0, _LIGHT], [1, _DARK]], textfont={"color": _INK},
-    )  # fmt: skip
-    figure.lay_x(side="top", type="category", showgrid=False, automargin=True, title={"text": "resolution"})
-    figure.lay_y(type="category", showgrid=False, automargin=True)
-    figure.lay_out(showlegend=False, margin={"t": 8, "b": 8})
-    return figure
+    return size_map.of(
+        widths, resolutions, amounts, [["" if row is None else cost.said(row) for row in line] for line in cells]
+    )
 
 
 def _log(row: Mapping[Hashable, Any] | None, cost: CostAxis) -> float | None:

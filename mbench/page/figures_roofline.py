@@ -31,7 +31,7 @@ def roofline(layers: pd.DataFrame, peaks: pd.DataFrame) -> Drawing | None:
     if len(points) == 0 or len(peaks) == 0:
         return None
     operation = dtypes.operation(str(points["dtype"].iloc[0]))
-    figure = drawing.empty(f"arithmetic intensity ({operation} a byte of input, weights and output)", None, height=480)
+    figure = drawing.empty(f"arithmetic intensity ({operation} a byte of input, weights and output)", None, height=400)
     low, high = points["arithmetic_intensity"].min() / 4, points["arithmetic_intensity"].max() * 2
     top = max(points["flops_per_s"].max(), peaks.loc[peaks["kind"] == "compute", "value"].max())
     figure.data.extend(_peaks(peaks, low, high, operation))

@@ -113,10 +113,7 @@ def _number(value: float) -> float:
 # ----------------------------------------------------------------------------------------------------------- heat maps
 def size_of(cell: SweepCell) -> tuple[float, float] | None:
     """Return width and resolution; None where a network has no such."""
-    width, resolution = (cell.network.parameters.get(name) for name in ("width_multiplier", "resolution"))
-    if isinstance(width, int | float) and isinstance(resolution, int | float):
-        return float(width), float(resolution)
-    return None
+    return size_map.size_of(cell.network.parameters)
 
 
 def is_grid(cells: Iterable[SweepCell]) -> bool:

@@ -14,6 +14,9 @@ from mbench.page.drawing import Drawing, escape
 if TYPE_CHECKING:
     import pandas as pd
 
+_FRAME, _STEP = 56, 28
+"""Pixels around the steps, and of each: one line, or two small ones where the page is narrow."""
+
 
 def block_speedup(blocks: pd.DataFrame) -> Drawing | None:
     """Return, block by block, the predicted and the achieved speed-up; None if nothing was measured.
@@ -81,12 +84,13 @@ def waterfall(steps: pd.DataFrame) -> Drawing | None:
     """
     if len(steps) == 0:
         return None
-    figure = drawing.empty(None, None, height=80 + 40 * len(steps))
+    figure = drawing.empty(None, None, height=_FRAME + _STEP * len(steps))
+    names = [escape(label) for label in steps["label"]]
     totals = steps["kind"] == "total"
     figure.add(
         "waterfall",
         orientation="h",
-        y=[escape(label).replace(": ", ":<br>") for label in steps["label"]],
+        y=names,
         x=steps["value"].tolist(),
         measure=["absolute" if total else "relative" for total in totals],
         text=[
@@ -103,7 +107,9 @@ def waterfall(steps: pd.DataFrame) -> Drawing | None:
         connector={"line": {"width": 1, "dash": "dot", "color": drawing.SERIES[-1]}},
     )
     top = max(steps["value"].where(totals).max(), steps["value"].cumsum()[:-1].max())
-    figure.lay_x(ticksuffix="x", range=[min(0.0, steps["value"].cumsum()[:-1].min()), top * 1.2])
-    figure.lay_y(autorange="reversed", automargin=True, showgrid=False)
-    figure.lay_out(showlegend=False, margin={"t": 8, "b": 32})
+    figure.lay_x(ticksuffix="x", range=[min(0.0, steps["value"].cumsum()[:-1].min()), top * 1.12])
+    figure.lay_y(
+        autorange="reversed", automargin=True, showgrid=False, tickmode="array", tickvals=names, ticktext=names
+    )
+    figure.lay_out(showlegend=False, margin={"t": 8, "b": 32, "r": 36})
     return figure

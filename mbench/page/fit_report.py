@@ -5,17 +5,13 @@ What is said is gathered in `page.fit_view`, drawn in `page.figures_fit`, laid o
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from pathlib import Path
 
-import jinja2
-
-from mbench.analysis import fit_ranking, labels, pairs
-from mbench.core import dtypes, durations, fit_files, names, plain, units
+from mbench.analysis import fit_ranking
+from mbench.core import fit_files, names, plain
 from mbench.core.fit_records import FitRecord
-from mbench.core.version import VERSION
-from mbench.page import charts, figures_fit, fit_view, single_file, templates
+from mbench.page import charts, figures_fit, fit_view, result_page, single_file
 from mbench.page.charts import Chart
 from mbench.page.fit_view import FitView
 from mbench.page.single_file import PlotlyJs
@@ -30,24 +26,19 @@ def render(record: FitRecord, *, measured: str | None = None, plotlyjs: PlotlyJs
         plotlyjs: `inline`, or `directory`: the page asks for `single_file.plotly_file()` beside it, see `write`.
     """
     view = fit_view.of_record(plain.cleaned(record), measured=measured)
-    trade_offs, grids = _trade_offs(view), tuple(_grids(view))
-    return (
-        _environment()
-        .get_template("fit.html.j2")
-        .render(
-            title="mbench fit",
-            version=VERSION,
-            view=view,
-            record=view.record,
-            trade_offs=trade_offs,
-            grids=grids,
-            download=single_file.download(
-                f"fit-{names.component(record.run_id)}.json", "application/json", fit_files.encode(record)
-            ),
-            scripts=single_file.scripts(plotlyjs, figures=charts.anything(trade_offs, grids)),
-            style=single_file.style(),
-        )
-    )
+    return result_page.html(
+        "fit.html.j2",
+        title="mbench fit",
+        drawn={"trade_offs": _trade_offs(view), "grids": tuple(_grids(view))},
+        said={
+            "view": view, "record": view.record, "fit": fit_view, "limits_of": fit_ranking.limits_of,
+            "shares_of": fit_ranking.share_used,
+        },
+        download=single_file.download(
+            f"fit-{names.component(record.run_id)}.json", "application/json", fit_files.encode(record)
+        ),
+        plotlyjs=plotlyjs,
+    )  # fmt: skip
 
 
 def write(path: Path, record: FitRecord, *, measured: str | None = None, plotlyjs: PlotlyJs = "inline") -> None:
@@ -78,13 +69,3 @@ def _grids(view: FitView) -> Iterator[Chart]:
         shown = ("latency", "accuracy", "memory", "weights")
         drawn = [(each, figures_fit.heat_map(rows, figures_fit.cell_of(each))) for each in shown]
         yield charts.chart(f"grid{number}", name, drawn, "nothing is known of these networks")
-
-
-@functools.cache
-def _environment() -> jinja2.Environment:
-    return templates.environment(
-        {
-            "units": units, "dtypes": dtypes, "pairs": pairs, "labels": labels, "fit": fit_view,
-            "limits_of": fit_ranking.limits_of, "shares_of": fit_ranking.share_used, "durations": durations,
-        }
-    )  # fmt: skip

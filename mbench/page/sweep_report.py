@@ -6,19 +6,15 @@ quick with thousands of cells: figures are drawn when they come into view, and t
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-import jinja2
 import msgspec
 
-from mbench.analysis import labels, pairs
-from mbench.core import dtypes, durations, names, plain, units
+from mbench.core import names, plain
 from mbench.core.sweep_records import SweepCell, SweepRecord
-from mbench.core.version import VERSION
-from mbench.page import charts, figures_sweep, single_file, sweep_view, templates
+from mbench.page import charts, figures_sweep, result_page, single_file, sweep_view
 from mbench.page.charts import Chart
 from mbench.page.single_file import PlotlyJs
 from mbench.page.sweep_view import SweepView
@@ -37,29 +33,20 @@ def render(record: SweepRecord, *, links: Mapping[str, str] = _NO_LINKS, plotlyj
         plotlyjs: `inline`, or `directory`: the page asks for `single_file.plotly_file()` beside it, see `write`.
     """
     view = sweep_view.of_record(plain.cleaned(record), links)
-    fronts, grids = _fronts(view), tuple(_grids(view))
-    rows = charts.safe_json(msgspec.json.encode(sweep_view.data(view)).decode())
-    return (
-        _environment()
-        .get_template("sweep.html.j2")
-        .render(
-            title="mbench sweep",
-            version=VERSION,
-            view=view,
-            record=view.record,
-            fronts=fronts,
-            grids=grids,
-            rows=rows,
-            first_rows=FIRST_ROWS,
-            download=single_file.download(
-                f"{names.component(record.name)}.csv", "text/csv", sweep_view.table(view.record).encode()
-            ),
-            scripts=single_file.scripts(
-                plotlyjs, figures=charts.anything(tuple(fronts.values()), grids), before=("sweep.js",)
-            ),
-            style=single_file.style("sweep.css"),
-        )
-    )
+    return result_page.html(
+        "sweep.html.j2",
+        title="mbench sweep",
+        drawn={"fronts": _fronts(view), "grids": tuple(_grids(view))},
+        said={
+            "view": view, "record": view.record, "sweep": sweep_view, "first_rows": FIRST_ROWS,
+            "rows": charts.safe_json(msgspec.json.encode(sweep_view.data(view)).decode()),
+        },
+        download=single_file.download(
+            f"{names.component(record.name)}.csv", "text/csv", sweep_view.table(view.record).encode()
+        ),
+        plotlyjs=plotlyjs,
+        beside=("sweep.css", "sweep.js"),
+    )  # fmt: skip
 
 
 def write(
@@ -100,13 +87,3 @@ def _grids(view: SweepView) -> Iterator[Chart]:
             made = charts.chart(f"grid{number}", family, drawn, "nothing is known of these networks")
             if made.options:
                 yield made
-
-
-@functools.cache
-def _environment() -> jinja2.Environment:
-    return templates.environment(
-        {
-            "units": units, "dtypes": dtypes, "pairs": pairs, "labels": labels, "durations": durations,
-            "sweep": sweep_view,
-        }
-    )  # fmt: skip

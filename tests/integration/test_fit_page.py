@@ -6,7 +6,7 @@ from pathlib import Path
 
 import fit_factory
 import pytest
-from test_page import Visit, Visitor, browser, findings, plot, visit  # noqa: F401 - fixtures
+from test_page import Visit, Visitor, browser, plot, visit  # noqa: F401 - fixtures
 
 from mbench.page import fit_report
 
@@ -77,27 +77,3 @@ def test_without_scripts_the_answer_and_the_table_stay(visit: Visitor) -> None: 
     assert len(rows(page)) == 20
     assert page.tab.locator("select:visible, input:visible").count() == 0
     assert "The figure needs scripts" in page.tab.locator("figure").first.inner_text()
-
-
-def test_hostile_names_are_shown_and_do_nothing(visit: Visitor, tmp_path: Path) -> None:  # noqa: F811
-    page = visit(fit_report.render(fit_factory.hostile(), measured="javascript:alert(1)"))
-    plot(page, "trade-off").locator(".scatterlayer .points path").last.hover(force=True)
-    page.tab.wait_for_timeout(300)
-    assert (page.dialogs, page.errors, page.outside(tmp_path / "0.html")) == ([], [], [])
-    assert page.tab.locator("img, [onerror]").count() == 0
-    assert "<script>alert(1)</script>" in page.tab.locator("#candidates").inner_text()
-
-
-def test_a_phone_does_not_scroll_sideways(visit: Visitor) -> None:  # noqa: F811
-    page = visit(HTML, viewport={"width": 360, "height": 740})
-    assert page.tab.evaluate("document.documentElement.scrollWidth") <= 360
-
-
-@pytest.mark.parametrize(("scheme", "rules"), [("light", ()), ("dark", ("color-contrast",))])
-def test_nothing_serious_for_those_who_see_or_move_otherwise(
-    visit: Visitor,  # noqa: F811
-    scheme: str,
-    rules: tuple[str, ...],
-) -> None:
-    page = visit(fit_report.render(fit_factory.record(certain=False), measured="m.html"), color_scheme=scheme)
-    assert findings(page, *rules) == []

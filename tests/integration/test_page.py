@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -597,12 +598,26 @@ def test_runs_and_targets_are_chosen_beside_the_network(visit: Visitor) -> None:
 
 @pytest.mark.parametrize(("width", "height", "most"), [(1280, 900, 6_000), (390, 844, 12_000)])
 def test_sixteen_networks_fit_a_page_and_nothing_is_cut(visit: Visitor, width: int, height: int, most: int) -> None:
-    grid = tuple(f"mobilenet_v1_{each}_{side}" for each in (0.25, 0.5, 0.75, "1.0") for side in (128, 160, 192, 224))
-    record = factory.in_sessions(factory.record(grid, repeat=20, layer_repeat=3))
-    page = visit(record, viewport={"width": width, "height": height})
+    """Of eight networks, each with its standard twin, whose page is higher than that of sixteen alone."""
+    grid = tuple(f"mobilenet_v1_{each}_{side}" for each in (0.25, 0.5, 0.75, "1.0") for side in (128, 224))
+    pairs = tuple(name for each in grid for name in (each, f"{each}_standard"))
+    page = visit(
+        factory.in_sessions(factory.record(pairs, repeat=20, layer_repeat=3)),
+        viewport={"width": width, "height": height},
+    )
     wide, high = page.tab.evaluate(FRAME)
     assert wide <= width
     assert high <= most
+    steps = (
+        plot(page, "run1-pair1-waterfall")
+        .locator(".ytick text")
+        .evaluate_all(
+            "texts => texts.map((text) => text.getBoundingClientRect()).map((at) => [at.top, at.bottom, at.left])"
+        )
+    )
+    assert len(steps) > 8
+    assert all(below[0] >= above[1] - 1 for above, below in itertools.pairwise(sorted(steps)))
+    assert min(left for _, _, left in steps) >= 0
     bar = page.tab.locator("#contents")
     assert bar.evaluate("bar => bar.scrollWidth <= bar.clientWidth + 1")
     page.tab.evaluate("scrollTo(0, 3000)")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import sweep_factory
-from test_page import Visit, Visitor, browser, findings, plot, visit  # noqa: F401 - fixtures
+from test_page import Visit, Visitor, browser, plot, visit  # noqa: F401 - fixtures
 
 from mbench.page import sweep_report
 
@@ -90,28 +90,3 @@ def test_without_scripts_the_answer_and_the_first_cells_stay(visit: Visitor) -> 
     assert "MobileNetV2 is fastest" in page.tab.locator("h1").inner_text()
     assert len(rows(page)) == 48
     assert page.tab.locator("select:visible, input:visible, button:visible").count() == 0
-
-
-def test_hostile_names_are_shown_and_do_nothing(visit: Visitor, tmp_path: Path) -> None:  # noqa: F811
-    page = visit(sweep_report.render(sweep_factory.hostile(), links={sweep_factory.FILE: "javascript:alert(1)"}))
-    plot(page, "facet1-front").locator(".scatterlayer .points path").last.hover(force=True)
-    page.tab.wait_for_timeout(300)
-    assert (page.dialogs, page.errors, page.outside(tmp_path / "0.html")) == ([], [], [])
-    assert page.tab.locator("img, [onerror]").count() == 0
-    assert "<script>alert(1)</script>" in page.tab.locator("#cells").inner_text()
-
-
-def test_a_phone_does_not_scroll_sideways(visit: Visitor) -> None:  # noqa: F811
-    page = visit(HTML, viewport={"width": 360, "height": 740})
-    assert page.tab.evaluate("document.documentElement.scrollWidth") <= 360
-
-
-@pytest.mark.parametrize(("scheme", "rules"), [("light", ()), ("dark", ("color-contrast",))])
-def test_nothing_serious_for_those_who_see_or_move_otherwise(
-    visit: Visitor,  # noqa: F811
-    scheme: str,
-    rules: tuple[str, ...],
-) -> None:
-    first, second, *others = RECORD.cells
-    marked = sweep_factory.record([sweep_factory.failed(first), sweep_factory.still_open(second), *others])
-    assert findings(visit(sweep_report.render(marked), color_scheme=scheme), *rules) == []

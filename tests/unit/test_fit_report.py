@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import fit_factory
-import jinja2
 import lxml.html
 import msgspec
-import pytest
 from checked_figures import of_json
 
 from mbench.core.fit_records import DeviceLimits
@@ -86,39 +83,6 @@ def test_measured_networks_lead_to_their_page() -> None:
     assert len(links) == 8
     assert all(link.get("href").startswith("./m.html#network=") for link in links)
     assert page(shared()).xpath("//*[@id='candidates']//th/a") == []
-
-
-def test_the_policy_allows_its_scripts_alone() -> None:
-    policy = page(fit_report.render(SOME)).xpath("//meta[@http-equiv='Content-Security-Policy']")[0].get("content")
-    assert policy.startswith("default-src 'none'; script-src 'sha256-")
-    assert "http" not in policy
-
-
-def injected(html: str) -> int:
-    found = page(html)
-    bad = [each for each in found.iter() if any(name.startswith("on") for name in each.attrib)]
-    links = [link for link in found.xpath("//a[@href]") if link.get("href").startswith("javascript")]
-    scripts = [script for script in found.xpath("//script") if script.text == "alert(1)"]
-    return sum(map(len, (bad, links, scripts, found.xpath("//img"))))
-
-
-def test_hostile_names_are_shown_and_do_nothing() -> None:
-    html = fit_report.render(fit_factory.hostile(), measured="javascript:alert(1).html", plotlyjs="directory")
-    assert injected(html) == 0
-    assert "<script>alert(1)</script>" in page(html).xpath("//*[@id='candidates']")[0].text_content()
-    for script in page(html).xpath("//script[@type='application/json']"):
-        assert "<" not in script.text
-        json.loads(script.text)
-
-
-def test_the_check_of_hostile_names_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    escaping = fit_report._environment
-
-    def careless() -> jinja2.Environment:
-        return escaping().overlay(autoescape=False, bytecode_cache=None)
-
-    monkeypatch.setattr(fit_report, "_environment", careless)
-    assert injected(fit_report.render(fit_factory.hostile(), plotlyjs="directory")) > 0
 
 
 def test_the_size_of_ten_and_of_two_thousand_candidates() -> None:

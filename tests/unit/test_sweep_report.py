@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import re
 from pathlib import Path
 
 import lxml.html
@@ -65,22 +64,6 @@ def test_of_thousands_of_cells_few_rows_are_in_the_document() -> None:
     assert len(json.loads(found.xpath("//script[@id='rows']")[0].text)) == 5000
     assert len(found.xpath("//article[contains(@class, 'facet')]")) == 16
     assert "52 failed" in found.xpath("//header")[0].text_content()
-
-
-def test_hostile_texts_stay_texts() -> None:
-    made = sweep_report.render(sweep_factory.hostile(), plotlyjs="directory")
-    assert "<script>alert" not in made
-    assert "<img src=x" not in made
-    assert page(made).xpath("//img") == []
-
-
-def test_its_scripts_are_those_that_its_policy_names(html: str) -> None:
-    [policy] = page(html).xpath("//meta[@http-equiv='Content-Security-Policy']/@content")
-    inside = page(html).xpath("//script[not(@src) and not(@type)]")
-    assert len(inside) == 2
-    assert policy.count("'sha256-") == 2
-    assert "default-src 'none'" in policy
-    assert not re.search(r"https?://(?!www\.w3\.org)", re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL))
 
 
 def test_the_file_is_written_whole_with_the_shared_script_beside_it(tmp_path: Path) -> None:
