@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from mbench.core import plain
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from mbench.terminal.listings import Listing
 
 COLUMNS = 80
+_WAITING = "mbench.waiting"
+"""Where a context keeps lines that are printed before anything else is."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -35,6 +39,7 @@ def console(*, stderr: bool = False) -> Console:
 
     from mbench.terminal.table import UNLIMITED
 
+    say_waiting()
     stream = sys.stderr if stderr else sys.stdout
     asked = os.environ.get("COLUMNS", "")
     width = None if stream.isatty() or (asked.isdigit() and int(asked)) else UNLIMITED
@@ -48,6 +53,18 @@ def console(*, stderr: bool = False) -> Console:
 
     interactive = stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
     return Plain(file=stream, width=width, force_interactive=interactive, highlight=False, markup=False, emoji=False)
+
+
+def wait_with(text: str) -> None:
+    """Print a line on standard error as soon as the command prints anything: not where it is refused."""
+    click.get_current_context().meta.setdefault(_WAITING, []).append(text)
+
+
+def say_waiting() -> None:
+    """Print the lines that waited."""
+    context = click.get_current_context(silent=True)
+    for text in context.meta.pop(_WAITING, ()) if context is not None else ():
+        remark(text)
 
 
 def remark(text: str) -> None:
