@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from mbench.core.fit_records import FitRecord
-    from mbench.core.progress import Progress
+    from mbench.core.progress import Progress, RunPlan
     from mbench.core.records import Record
     from mbench.terminal.listings import Listing
 
@@ -73,12 +73,12 @@ def remark(text: str) -> None:
 
 
 def progress(
-    names: Sequence[str], shares: Mapping[str, float] | None = None, load_s: float = 0.0, /
+    names: Sequence[str], shares: Mapping[str, float] | None = None, plan: RunPlan | None = None, /
 ) -> AbstractContextManager[Progress]:
     """Show the progress of some work on standard error: the display that commands give to `mbench.api`."""
     from mbench.terminal import progress as shown
 
-    return shown.show(console(stderr=True), names, shares, load_s)
+    return shown.show(console(stderr=True), names, shares, plan)
 
 
 class Hushed:
@@ -90,7 +90,7 @@ class Hushed:
 
     @contextlib.contextmanager
     def __call__(
-        self, _names: Sequence[str], _shares: Mapping[str, float] | None = None, _load_s: float = 0.0, /
+        self, _names: Sequence[str], _shares: Mapping[str, float] | None = None, _plan: RunPlan | None = None, /
     ) -> Iterator[Progress]:
         """Return what the work reports to."""
         yield self
