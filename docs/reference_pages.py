@@ -18,7 +18,7 @@ import click
 import msgspec
 
 import mbench
-from mbench.cli import main
+from mbench.cli import defaults, main
 from mbench.core import machine_types, project_file
 from mbench.core.records import Record
 
@@ -59,7 +59,8 @@ def pages() -> dict[str, str]:
             project_file.ProjectFile,
             "mbench.toml",
             "Looked for in the folder in which a command runs. [CI](../ci.md) and [history](../history.md) show it.",
-        ),
+        )
+        + default_keys(),
     }
 
 
@@ -105,6 +106,20 @@ def _help(text: str) -> str:
         else:
             paragraphs.append(_escaped(" ".join(paragraph.split())))
     return "\n\n".join(paragraphs)
+
+
+def default_keys() -> str:
+    """Return a section with a table for each command: its defaults in the file, and their variables."""
+    parts = ["\n## Defaults\n\n[The command line](../command-line.md) says which one wins."]
+    for words, command in defaults.commands(main.main):
+        rows = [
+            f"| `{key}` | `{defaults.variable(words, each)}` | `{defaults.flag(each)}` |"
+            for key, each in defaults.options(command).items()
+        ]
+        if rows:
+            table = "\n".join(["| key | variable | default of |", "|---|---|---|", *rows])
+            parts.append(f"### `[{'.'.join(words)}]`\n\n{table}")
+    return "\n\n".join(parts) + "\n"
 
 
 def _option(parameter: click.Parameter, context: click.Context) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from mbench.analysis.frame import AnyPath
-from mbench.core.errors import OutputError, UsageError
+from mbench.core.errors import CollisionError, OutputError, UsageError
 from mbench.core.progress import Display, Note, silent, unheard
 from mbench.core.records import Record
 from mbench.gating import acceptance, baseline, limits, matching, sides, two_types, verdict
@@ -102,7 +102,8 @@ def gate(
         ```
     """
     if options.paired and options.recorded:
-        raise UsageError("--paired measures latencies anew, --recorded takes those of the records; give one of them")
+        said = "--paired measures latencies anew, --recorded takes those of the records; give one of them"
+        raise CollisionError(said, "--paired", "--recorded")
     asked = Asked(
         limits=limits.read(options.config, options.thresholds, options.sensitivities), allowed=options.allowed,
         recorded=options.recorded,

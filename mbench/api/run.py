@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from os import PathLike
 from pathlib import Path
 
@@ -12,13 +13,13 @@ import msgspec
 
 from mbench.build import places
 from mbench.core import record_files
-from mbench.core.progress import Display, silent
+from mbench.core.progress import Display, Progress, RunPlan, silent
 from mbench.core.records import Record
 from mbench.core.run_options import RunOptions
 from mbench.hardware import host
 from mbench.networks import given
 from mbench.networks.given import AnyNetwork
-from mbench.pipeline import keeping, runner
+from mbench.pipeline import keeping, run_plan, runner
 from mbench.pipeline import options as jobs
 from mbench.pipeline.job import Job
 
@@ -110,10 +111,10 @@ def behind_links(path: Path) -> Path:
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
-def _shown(job: Job) -> tuple[tuple[str, ...]] | tuple[tuple[str, ...], None, float]:
-    """Return what the display of a job takes."""
-    load_s = job.settings.sustain_s
-    return (job.settings.variants,) if load_s is None else (job.settings.variants, None, load_s)
+def _shown(job: Job, executor: Executor | str, display: Display) -> AbstractContextManager[Progress]:
+    """Return what shows the progress of a job."""
+    plan = RunPlan() if display is silent else run_plan.of(job, places.side_by_side(executor))
+    return display(run_plan.left(job), None, plan)
 
 
 def of_job(job: Job, executor: Executor | str, display: Display) -> Record:
@@ -131,7 +132,7 @@ def _run(job: Job, option: str, executor: Executor | str, display: Display) -> R
     jobs.prepare(job.path.parent, option)
     with keeping.held(job):
         try:
-            with display(*_shown(job)) as progress, places.opened(executor, progress.note) as place:
+            with _shown(job, executor, display) as progress, places.opened(executor, progress.note) as place:
                 runner.run(msgspec.structs.replace(job, place=place), progress)
         except KeyboardInterrupt as error:
             if not job.path.exists():

@@ -142,6 +142,13 @@ def check(executor: Executor | str) -> None:
     _local(executor)
 
 
+def side_by_side(executor: Executor | str) -> int | None:
+    """Return how many builds an executor runs side by side; None: only the executor knows."""
+    if isinstance(executor, Executor) or executor.partition("://")[0] in dask_address.SCHEMES:
+        return None
+    return _local(executor).workers or builders.builders()
+
+
 def _local(text: str) -> LocalPlace:
     found = _LOCAL.fullmatch(text)
     if found is None:

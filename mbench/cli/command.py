@@ -7,15 +7,13 @@ it does not have.
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from mbench.cli import arguments, defaults, examples, meant
-from mbench.core.errors import UsageError
+from mbench.cli import arguments, defaults, examples, meant, printing, yielding
+from mbench.core.errors import CollisionError, UsageError
 
 HELP = ("-h", "--help")
 
@@ -33,30 +31,47 @@ class Command(click.Command):
         ctx.meta[arguments.WORDS] = tuple(args)
         if not ctx.resilient_parsing and not set(HELP) & set(args):
             try:
-                ctx.default_map = defaults.of(ctx)
+                ctx.meta[yielding.DEFAULTS] = found = defaults.of(ctx)
+                ctx.default_map = {name: defaults.converted(each, ctx) for name, each in found.items()}
             except UsageError:
                 if not self._tolerant:
                     raise
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Call it; where it is refused for an option that was set elsewhere, say so.
+        """Call it; where what was typed excludes a default, call it without that one, and say so.
 
         Raises:
-            UsageError: it is refused.
+            UsageError: it is refused; the message says which options were set elsewhere.
         """
+        first: CollisionError | None = None
+        refusal = UsageError()
+        while True:
+            try:
+                yielding.check_place(ctx)
+                answer = super().invoke(ctx)
+                printing.say_waiting()
+                return answer
+            except CollisionError as error:
+                found = yielding.collision(ctx, error)
+                if first is None or first.between != error.between:
+                    first, refusal = error, yielding.explained(ctx, error)
+                if found is None or not self._parsed_without(ctx, found):
+                    raise refusal from error
+            except UsageError as error:
+                raise yielding.explained(ctx, error) from error
+
+    def _parsed_without(self, ctx: click.Context, found: yielding.Collision) -> bool:
+        """Parse once more without a default; return whether that can be: an argument may not be left out."""
+        if not ctx.params.get("quiet"):
+            printing.wait_with(yielding.note(ctx, found))
+        ctx.default_map = {name: value for name, value in (ctx.default_map or {}).items() if name != found.default.name}
+        ctx.params.clear()
         try:
-            return super().invoke(ctx)
-        except UsageError as error:
-            elsewhere = [
-                max(each.opts, key=len) for each in self.params
-                if ctx.get_parameter_source(each.name or "") is ParameterSource.DEFAULT_MAP
-            ]  # fmt: skip
-            found = [option for option in elsewhere if option in re.findall(r"--[a-z-]+", str(error))]
-            if not found:
-                raise
-            where = f"{defaults.FILE} or a variable has a default of {', '.join(found)}; see 'mbench doctor'"
-            raise UsageError(f"{error} ({where})") from error
+            super().parse_args(ctx, list(ctx.meta[arguments.WORDS]))
+        except click.UsageError:
+            return False
+        return True
 
     def make_parser(self, ctx: click.Context) -> Any:
         """Return the parser, which knows how each flag is taken back: `--no-quick` after `quick = true` in a file."""

@@ -2,7 +2,7 @@
 
 The command line wins over a variable, and a variable over the file. In the file a table is called after its command
 and a key after its option: `[run]` with `threads = 4`, `[history.list]` with `branch = "main"`. A variable is called
-after both: `MBENCH_RUN_THREADS`.
+after both: `MBENCH_RUN_THREADS`. The networks that a command takes have a default as an option has: `networks`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,18 @@ from mbench.core.errors import MbenchError, UsageError, did_you_mean
 FILE = "mbench.toml"
 
 
+NETWORK = "NETWORK"
+"""What messages call the networks that a command takes."""
+_NETWORKS = ("networks", "families")
+"""Arguments that can have a default: networks, and families of them."""
+
+
 class Default(NamedTuple):
     """What an option is where the command line does not name it."""
 
     path: tuple[str, ...]
     """The words of the command."""
-    option: click.Option
+    option: click.Parameter
     value: Any
     """As the file has it, or the text of a variable."""
     origin: str
@@ -54,15 +60,20 @@ def key(option: click.Parameter) -> str:
     return max(option.opts, key=len).lstrip("-")
 
 
+def flag(option: click.Parameter) -> str:
+    """Return what an option is called on the command line and in messages: `--max-latency`, `NETWORK`."""
+    return NETWORK if isinstance(option, click.Argument) else max(option.opts, key=len)
+
+
 def variable(words: tuple[str, ...], option: click.Parameter) -> str:
     """Return the environment variable of an option: `MBENCH_RUN_MAX_LATENCY`."""
     return "_".join(("mbench", *words, key(option))).replace("-", "_").upper()
 
 
-def options(command: click.Command) -> dict[str, click.Option]:
-    """Return the options of a command that can have defaults, by key."""
-    found = (each for each in command.params if isinstance(each, click.Option) and not each.is_eager)
-    return {key(option): option for option in found}
+def options(command: click.Command) -> dict[str, click.Parameter]:
+    """Return the options of a command that can have defaults, by key; the networks that it takes among them."""
+    found = (each for each in command.params if not each.is_eager)
+    return {key(each): each for each in found if isinstance(each, click.Option) or each.name in _NETWORKS}
 
 
 def commands(group: click.Group, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -79,25 +90,24 @@ def taken_back(command: click.Command) -> dict[click.Option, str]:
     found: dict[click.Option, str] = {}
     for name, option in options(command).items():
         word = f"--{name.removeprefix('no-')}" if name.startswith("no-") else f"--no-{name}"
-        if _is_flag(option) and not option.secondary_opts and word not in taken:
+        if isinstance(option, click.Option) and _is_flag(option) and not option.secondary_opts and word not in taken:
             found[option] = word
     return found
 
 
 # ------------------------------------------------------------------------------------------------------------ look-up
-def of(context: click.Context) -> dict[str, object]:
+def of(context: click.Context) -> dict[str, Default]:
     """Return the defaults of a command that is about to be parsed, by the names of its parameters.
 
     Raises:
-        UsageError: `mbench.toml` cannot be read, has a key that no command has, or a value that cannot be; or a
-            variable has.
+        UsageError: `mbench.toml` cannot be read, or has a key that no command has.
     """
     words = path(context)
     root = context.find_root().command
     if not words or not isinstance(root, click.Group):
         return {}
     found = (each for each in (*of_file(root), *of_variables(root)) if each.path == words)
-    return {each.option.name or "": converted(each, context) for each in found}
+    return {each.option.name or "": each for each in found}
 
 
 def of_file(root: click.Group, file: Path = Path(FILE)) -> list[Default]:
@@ -237,12 +247,12 @@ def _as_written(default: Default) -> Any:
     option, value = default.option, default.value
     if isinstance(value, dict):
         raise default.refuse("got a table, expected a value")
+    if not isinstance(option, click.Option) or option.multiple:
+        return _several(default)
     if _is_flag(option):
         if default.typed and not isinstance(value, bool):
             raise default.refuse(f"got {errors.shown(value)}, expected true or false")
         return value
-    if option.multiple:
-        return _several(default)
     if isinstance(value, list):
         if "[," not in (option.metavar or ""):
             raise default.refuse("got an array, expected one value")

@@ -13,7 +13,7 @@ from mbench.cli import completing, options, printing
 from mbench.cli.arguments import NEW_FOLDER
 from mbench.cli.command import group
 from mbench.core import plain
-from mbench.core.errors import UsageError
+from mbench.core.errors import CollisionError
 
 if TYPE_CHECKING:
     from mbench.devices.package import Package
@@ -100,9 +100,10 @@ def add(name: str, rpc: str | None, tracker: str | None, key: str | None, force:
     from mbench.terminal.listings import Listing
 
     if (rpc is None) == (tracker is None):
-        raise UsageError("device add: give either --rpc HOST:PORT of a server, or --tracker HOST:PORT with --key K")
+        said = "device add: give either --rpc HOST:PORT of a server, or --tracker HOST:PORT with --key K"
+        raise CollisionError(said, "--rpc", "--tracker")
     if (tracker is None) != (key is None):
-        raise UsageError("device add: --tracker HOST:PORT and --key K go together")
+        raise CollisionError("device add: --tracker HOST:PORT and --key K go together", "--key", "--rpc", "--tracker")
     entry = registry.NamedDevice(rpc=rpc, tracker=tracker, key=key)
     api.add_device(name, entry, replace=force)
     lines = f"{name} is {entry.address}; it was not contacted\nuse it with: mbench run --target NAME --device {name}"

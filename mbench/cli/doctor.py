@@ -49,5 +49,5 @@ def _defaults(context: click.Context) -> Iterator[Check]:
     for name, value in own.items():
         yield Check("default", "ok", f"{name} = {value}, from {file}")
     for each in (*found, *defaults.of_variables(root)):
-        said = f"{' '.join(each.path)} --{defaults.key(each.option)}: {defaults.shown(each)}"
+        said = f"{' '.join(each.path)} {defaults.flag(each.option)}: {defaults.shown(each)}"
         yield Check("default", "ok", f"{said}, from {each.origin.partition(': ')[0]}")

@@ -11,7 +11,7 @@ from mbench.cli import defaults, hints, options, printing, streams
 from mbench.cli.arguments import PATH
 from mbench.cli.command import command
 from mbench.core import exits, plain
-from mbench.core.errors import UsageError
+from mbench.core.errors import CollisionError, UsageError
 
 if TYPE_CHECKING:
     from mbench.gating.comparison import Verdict
@@ -72,7 +72,8 @@ def gate(
     from mbench.gating.options import GateOptions
 
     if annotations and as_json:
-        raise UsageError("--annotations are lines on standard output, where --json allows nothing else; give one")
+        said = "--annotations are lines on standard output, where --json allows nothing else; give one"
+        raise CollisionError(said, "--annotations", "--json")
     defaults.check_names(click.get_current_context(), config)
     asked = GateOptions(
         paired=paired, recorded=recorded, config=config, thresholds=thresholds, sensitivities=sensitivities,
@@ -105,7 +106,8 @@ def _outputs(files: dict[str, Path | None], added: tuple[str, ...]) -> dict[str,
         if not (form and equals and file):
             raise UsageError(f"--output-file {given!r}: expected FORM=FILE, such as junit=gate.xml")
         if form in found:
-            raise UsageError(f"--output-file {given!r}: {form} goes to {found[form]} already; name each form once")
+            said = f"--output-file {given!r}: {form} goes to {found[form]} already; name each form once"
+            raise CollisionError(said, "--output-file", f"--{form}")
         found[form] = Path(file)
     return found
 

@@ -11,17 +11,21 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from mbench.core import plain
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from mbench.core.fit_records import FitRecord
-    from mbench.core.progress import Progress
+    from mbench.core.progress import Progress, RunPlan
     from mbench.core.records import Record
     from mbench.terminal.listings import Listing
 
 COLUMNS = 80
+_WAITING = "mbench.waiting"
+"""Where a context keeps lines that are printed before anything else is."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -35,6 +39,7 @@ def console(*, stderr: bool = False) -> Console:
 
     from mbench.terminal.table import UNLIMITED
 
+    say_waiting()
     stream = sys.stderr if stderr else sys.stdout
     asked = os.environ.get("COLUMNS", "")
     width = None if stream.isatty() or (asked.isdigit() and int(asked)) else UNLIMITED
@@ -50,18 +55,30 @@ def console(*, stderr: bool = False) -> Console:
     return Plain(file=stream, width=width, force_interactive=interactive, highlight=False, markup=False, emoji=False)
 
 
+def wait_with(text: str) -> None:
+    """Print a line on standard error as soon as the command prints anything: not where it is refused."""
+    click.get_current_context().meta.setdefault(_WAITING, []).append(text)
+
+
+def say_waiting() -> None:
+    """Print the lines that waited."""
+    context = click.get_current_context(silent=True)
+    for text in context.meta.pop(_WAITING, ()) if context is not None else ():
+        remark(text)
+
+
 def remark(text: str) -> None:
     """Print a line on standard error."""
     console(stderr=True).print(text, soft_wrap=True)
 
 
 def progress(
-    names: Sequence[str], shares: Mapping[str, float] | None = None, load_s: float = 0.0, /
+    names: Sequence[str], shares: Mapping[str, float] | None = None, plan: RunPlan | None = None, /
 ) -> AbstractContextManager[Progress]:
     """Show the progress of some work on standard error: the display that commands give to `mbench.api`."""
     from mbench.terminal import progress as shown
 
-    return shown.show(console(stderr=True), names, shares, load_s)
+    return shown.show(console(stderr=True), names, shares, plan)
 
 
 class Hushed:
@@ -73,7 +90,7 @@ class Hushed:
 
     @contextlib.contextmanager
     def __call__(
-        self, _names: Sequence[str], _shares: Mapping[str, float] | None = None, _load_s: float = 0.0, /
+        self, _names: Sequence[str], _shares: Mapping[str, float] | None = None, _plan: RunPlan | None = None, /
     ) -> Iterator[Progress]:
         """Return what the work reports to."""
         yield self

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from mbench.cli import completing, hints, options, printing, store_options, streams
+from mbench.cli import completing, defaults, hints, options, printing, store_options, streams
 from mbench.cli.arguments import NEW_FOLDER, PATH
 from mbench.cli.command import command
 from mbench.core import exits, plain
-from mbench.core.errors import MbenchError, OutputError, UsageError
+from mbench.core.errors import CollisionError, MbenchError, OutputError, UsageError
 from mbench.core.exits import Exit
 
 if TYPE_CHECKING:
@@ -98,12 +98,15 @@ def run(
     NETWORK is a name such as mobilenet_v1_0.5_160, a grid such as
     'mobilenet_v1_{0.25,0.5}_{128,224}', FILE.onnx, FILE.pt2 of torch.export, or
     package.module:function, which is run and returns a torch module and an
-    example input; without one, mobilenet_v1_1.0_224 and its standard twin.
+    example input; without one, the networks of mbench.toml, or else
+    mobilenet_v1_1.0_224 and its standard twin.
     """
     from mbench.api import run as api
     from mbench.core import names, record_files
     from mbench.core.run_options import RunOptions
 
+    if sweep_file is not None and resume is not None:
+        raise CollisionError("--sweep takes what its file says; leave out --resume", "--sweep", "--resume")
     if sweep_file is not None:
         return _sweep(sweep_file)
     into = _checked_store(store_url)
@@ -111,7 +114,7 @@ def run(
     display = hushed if quiet else printing.progress
     try:
         if resume is not None:
-            _refuse_with("--resume takes the record's own settings", _WITH_RESUME)
+            _refuse_with("--resume", "takes the record's own settings", _WITH_RESUME)
             resume = api.behind_links(resume)
             record = api.resume(
                 resume, use_cache=not no_cache, build_timeout_s=build_timeout_s, executor=executor, display=display
@@ -211,7 +214,7 @@ def _sweep(file: Path) -> Exit:
     """Run a sweep; its folder is its own, unless one was given."""
     from mbench.cli import sweep
 
-    _refuse_with("--sweep takes what its file says", _WITH_SWEEP)
+    _refuse_with("--sweep", "takes what its file says", _WITH_SWEEP)
     context = click.get_current_context()
     asked = context.params
     given = {
@@ -225,25 +228,26 @@ def _sweep(file: Path) -> Exit:
     )  # fmt: skip
 
 
-def _refuse_with(what: str, together: tuple[str, ...]) -> None:
+def _refuse_with(option: str, takes: str, together: tuple[str, ...]) -> None:
     """Refuse what goes with a new run only.
 
     Args:
-        what: an option that was given, and what it takes.
+        option: that was given.
+        takes: what it takes.
         together: the parameters that go with it.
 
     Raises:
-        UsageError: another one was given.
+        CollisionError: another one was given.
     """
     context = click.get_current_context()
     given = [
-        "NETWORK" if isinstance(parameter, click.Argument) else max(parameter.opts, key=len)
+        defaults.flag(parameter)
         for parameter in context.command.params
         if parameter.name not in together
         and context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
     ]
     if given:
-        raise UsageError(f"{what}; leave out {', '.join(given)}")
+        raise CollisionError(f"{option} {takes}; leave out {', '.join(given)}", option, *given)
 
 
 def _shown(record: Record, path: Path, *, as_json: bool, interrupted: bool, quiet: printing.Hushed | None) -> Exit:

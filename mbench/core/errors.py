@@ -23,6 +23,15 @@ class UsageError(MbenchError):
     """The caller asked for something that does not exist or cannot be (exit 2)."""
 
 
+class CollisionError(UsageError):
+    """Options exclude each other, or one of them and the networks that are named (exit 2)."""
+
+    def __init__(self, message: str, *between: str) -> None:
+        """Say so; `between`: the options as the command line calls them, and `NETWORK` for the networks."""
+        super().__init__(message)
+        self.between = between
+
+
 class RecordError(MbenchError):
     """A record file cannot be read, is of another version, or breaks the format (exit 2)."""
 

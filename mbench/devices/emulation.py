@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mbench.core import artifact
-from mbench.core.errors import MeasureError, UsageError
+from mbench.core.errors import CollisionError, MeasureError, UsageError
 from mbench.core.machine_types import Target
 from mbench.core.progress import Note
 from mbench.devices import toolchain
@@ -93,7 +93,8 @@ def check(target: Target) -> None:
     """
     triple = str(target.tvm.get("mtriple", ""))
     if "qemu_cpu" not in target.emulation:
-        raise UsageError(f"target '{target.name}' cannot be emulated: QEMU does not execute its instructions")
+        said = f"target '{target.name}' cannot be emulated: QEMU does not execute its instructions"
+        raise CollisionError(said, "--device", "--target")
     toolchain.emulator(triple)
     toolchain.sysroot(triple)
     decode.check_installed()

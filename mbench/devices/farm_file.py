@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from mbench.core import toml_files
-from mbench.core.errors import TargetError, UsageError
+from mbench.core.errors import CollisionError, TargetError, UsageError
 from mbench.core.farm_records import MOST_DEVICES
 from mbench.core.field_types import Name, Patience
 from mbench.core.toml_files import Source
@@ -152,10 +152,11 @@ def fitting(found: FarmFile, target: str, path: Path) -> dict[str, FarmEntry]:
     """Return the devices that run code for a target, by name.
 
     Raises:
-        UsageError: there is none.
+        CollisionError: there is none.
     """
     fit = {name: entry for name, entry in found.devices.items() if target in entry.targets}
     if not fit:
         has = ", ".join(sorted({each for entry in found.devices.values() for each in entry.targets}))
-        raise UsageError(f"{path}: no device runs code for target '{target}'; its devices are for {has}")
+        said = f"{path}: no device runs code for target '{target}'; its devices are for {has}"
+        raise CollisionError(said, "--device", "--target")
     return fit

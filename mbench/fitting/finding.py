@@ -17,7 +17,7 @@ from mbench.build import builders
 from mbench.build.places import LOCAL_PLACE, BuildPlace
 from mbench.core import dtypes
 from mbench.core.children import Died
-from mbench.core.errors import BuildError, UsageError, shown
+from mbench.core.errors import BuildError, CollisionError, UsageError, shown
 from mbench.core.fit_options import FitOptions
 from mbench.core.fit_records import FitRecord
 from mbench.core.machine_types import Host, Target
@@ -89,7 +89,7 @@ def asked(
     networks, files, notes = _networks(words, options)
     table = accuracy_table.read(options.accuracies, _own_names(networks, files)) if options.accuracies else None
     job = jobs.new_job([variants.DEFAULT[0]], target, machine, _run_options(options))
-    jobs.refuse_types(networks, job.target)
+    jobs.refuse_types(networks, job.target, "NETWORK" if options.dtype is None else "--dtype")
     for said in (*notes, *job.notes):
         note(said)
     accuracies = {each.name: accuracy.of(each, table) for each in networks}
@@ -131,9 +131,10 @@ def _refuse_unreachable(target: Target, machine: Host, device: str | None) -> No
         raise UsageError(f"--device {device}: a search is of one device, and a farm has several; name one of them")
     elsewhere = kind is not None and not kind.here
     if not (support.measure or support.emulate or elsewhere):
-        raise UsageError(
+        raise CollisionError(
             f"target '{target.name}' can neither be measured nor emulated here: {support.reason}; "
-            "'mbench targets' lists those that can"
+            "'mbench targets' lists those that can",
+            *("--device", "--target"),
         )
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple, get_args
 
 from mbench.analysis import labels
 from mbench.core import project_file, toml_files
-from mbench.core.errors import UsageError, did_you_mean
+from mbench.core.errors import CollisionError, UsageError, did_you_mean
 from mbench.core.field_types import ROLES
 from mbench.gating.comparison import Metric
 from mbench.gating.matching import LayerKind
@@ -86,9 +86,10 @@ class Limits(NamedTuple):
             return tolerated * (_SEEN_OF_NETWORK if kind is None else _SEEN_OF_LAYER)
         if asked <= tolerated:
             scope = "network" if kind is None else kind.op
-            raise UsageError(
+            raise CollisionError(
                 f"sensitivity of {scope}.{metric} for {variant} is {asked:.3%}, expected more than its threshold of "
-                f"{tolerated:.3%}; lower --threshold or raise --sensitivity"
+                f"{tolerated:.3%}; lower --threshold or raise --sensitivity",
+                *("--sensitivity", "--threshold"),
             )
         return asked
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from mbench.core import dtypes
-from mbench.core.errors import UsageError, shown
+from mbench.core.errors import CollisionError, UsageError, shown
 from mbench.core.quantized import QuantizationSettings
 from mbench.core.records import Variant
 from mbench.networks import variants
@@ -64,9 +64,10 @@ class GivenNetworks:
         shapes = dict(map(_shape, how.input_shapes))
         if (shapes or how.inputs is not None) and len(sources) != 1:
             option = "--input-shape" if shapes else "--input"
-            raise UsageError(
+            raise CollisionError(
                 f"{option} is of one file or function, and {len(sources) or 'none'} "
-                f"{'are' if sources else 'is'} given; run each alone"
+                f"{'are' if sources else 'is'} given; run each alone",
+                *(option, "NETWORK", "--candidates"),
             )
         imported = dict[str, Network]()
         for source in sources:
@@ -147,9 +148,10 @@ class GivenNetworks:
         if isinstance(item, str):
             own = variants.parse(item)
             if batch is not None and (said := variants.batch_suffix(own)) and (named or own.batch != batch):
-                raise UsageError(
+                raise CollisionError(
                     f"variant {item!r} has batch {own.batch} by its name, and --batch asks for "
-                    f"{', '.join(map(str, self._batches))}; leave {said} or --batch out"
+                    f"{', '.join(map(str, self._batches))}; leave {said} or --batch out",
+                    *("--batch", "NETWORK"),
                 )
             return variants.parse(f"{item}{named}", batch=batch or 1, dtype=dtype)
         variant, name = item.at(batch), self._names[item]
@@ -157,9 +159,10 @@ class GivenNetworks:
         if dtype in (None, variant.dtype):
             return variant
         if variant.dtype != dtypes.DEFAULT:
-            raise UsageError(
+            raise CollisionError(
                 f"{name}: its file is quantised, so that it runs in {variant.dtype}; for {dtype}, give mbench the file "
-                "from before quantisation"
+                "from before quantisation",
+                *("--dtype", "NETWORK"),
             )
         return variants.of_type(variant, str(dtype))
 

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterable
 
-from mbench.core.errors import UsageError
+from mbench.core.errors import CollisionError
 from mbench.core.records import Variant
 from mbench.networks import architectures, costs, published, variants
 from mbench.networks.published import Published, PublishedCount
@@ -61,7 +61,8 @@ def compared(names: Iterable[str] = ()) -> tuple[ComparedNetwork, ...]:
         if key not in found and (not wanted or name in wanted):
             found[key] = _compared(row, variants.parse(name))
     if missing := next((name for name in wanted if name not in {key[0] for key in found}), None):
-        raise UsageError(f"no counts of {missing!r} are published; see 'mbench variants --published' for all there are")
+        said = f"no counts of {missing!r} are published; see 'mbench variants --published' for all there are"
+        raise CollisionError(said, "--published", "NETWORK")
     return tuple(found.values())
 
 

@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from mbench.core import dtypes
-from mbench.core.errors import PluginError, UsageError
+from mbench.core.errors import CollisionError, PluginError, UsageError
 from mbench.core.field_types import MOST_BATCH, MOST_VARIANTS
 from mbench.core.quantized import QuantizationSettings
 from mbench.core.records import Variant
@@ -108,7 +108,8 @@ def parse(name: str, *, batch: int = 1, dtype: str | None = None) -> Variant:
     said = found.dtype or dtypes.DEFAULT
     dtype = said if dtype is None else dtypes.of(dtype).name
     if found.dtype and dtype != said:
-        raise UsageError(f"variant {name!r} is of type {said}, and {dtype} is asked for; leave one of them out")
+        wrong = f"variant {name!r} is of type {said}, and {dtype} is asked for; leave one of them out"
+        raise CollisionError(wrong, "--dtype", "NETWORK")
     batch = int(found.batch or batch)
     if batch < 1:
         raise UsageError(f"batch {batch} is not positive; expected 1 or more")

@@ -10,7 +10,7 @@ import msgspec
 from mbench.build.builders import TIMEOUT_S
 from mbench.build.places import LOCAL_PLACE, BuildPlace
 from mbench.core.choices import NO_CHOICES, Choices
-from mbench.core.errors import UsageError
+from mbench.core.errors import CollisionError
 from mbench.core.machine_types import DeviceKind, Host, Target
 from mbench.core.records import Record, Variant
 from mbench.core.settings import Settings
@@ -77,9 +77,13 @@ def counted_target(target: Target, device: DeviceKind) -> Target | None:
     if kind.counts_only:
         return None
     if not kind.runs:
-        raise UsageError("--counts needs a run; leave out --compile-only")
+        raise CollisionError("--counts needs a run; leave out --compile-only", "--counts", "--compile-only")
     if platform.counted is None:
-        raise UsageError(f"--counts: only CPUs' code can be counted; leave it out for target '{target.name}'")
+        said = f"--counts: only CPUs' code can be counted; leave it out for target '{target.name}'"
+        raise CollisionError(said, "--counts", "--target")
     counted = target if kind.remote else targets.load(platform.counted)
-    emulation.check(counted)
+    try:
+        emulation.check(counted)
+    except CollisionError as error:
+        raise CollisionError(f"--counts: {error}", "--counts", "--target") from error
     return counted

@@ -14,7 +14,7 @@ import msgspec
 
 from mbench.core import artifact, dtypes, durations, labels, needs, resources, scratch
 from mbench.core.choices import NO_CHOICES
-from mbench.core.errors import BuildError, UsageError
+from mbench.core.errors import BuildError, CollisionError, UsageError
 from mbench.core.machine_types import DeviceKind, Host, Target
 from mbench.core.records import Variant
 from mbench.core.run_options import RunOptions, SharedOptions, TuneOptions
@@ -53,7 +53,7 @@ def new_job(networks: Iterable[AnyNetwork], target_name: str, machine: Host, opt
     batch, dirs = options.batches[0], options.target_dirs
     found, notes = _networks(tuple(networks) or variants.DEFAULT, options)
     target = runner.resolve_target(target_name, dirs)
-    refuse_types(found, target)
+    refuse_types(found, target, _says_type(options))
     device = _device(options.device, target, machine, compile_only=options.compile_only)
     if device_kinds.of(device.kind).farm:
         farming.check(device.address, target.name, dirs)
@@ -73,7 +73,7 @@ def new_job(networks: Iterable[AnyNetwork], target_name: str, machine: Host, opt
         warmup=Warmup(max_s=0.5),
         measure_max_s=None if options.repeat else MEASURE_MAX_S,
         timeout_s=options.timeout_s,
-        sustain_s=_sustain_s(options.sustain_s, device.kind),
+        sustain_s=_sustain_s(options, device.kind),
         compile_only=options.compile_only,
         counts=options.counts,
         tuned=choices.files,
@@ -111,28 +111,42 @@ def _sessions(options: RunOptions, device: DeviceKind) -> int:
     asked, facts = options.sessions, device_kinds.of(device)
     if asked is not None and asked > 1:
         if options.quick:
-            raise UsageError(f"--quick is one session, --sessions asks for {asked}; give one of them")
+            said = f"--quick is one session, --sessions asks for {asked}; give one of them"
+            raise CollisionError(said, "--sessions", "--quick")
         if facts.counts_only or not facts.runs:
-            raise UsageError(f"--sessions {asked}: nothing is timed here, so that one is enough; leave it out")
+            said = f"--sessions {asked}: nothing is timed here, so that one is enough; leave it out"
+            raise CollisionError(said, "--sessions", _says_place(options))
     if options.quick or facts.counts_only or not facts.runs:
         return 1
     return DEFAULT_SESSIONS if asked is None else asked
 
 
-def _sustain_s(asked_s: float | None, device: DeviceKind) -> float | None:
+def _says_place(options: RunOptions) -> str:
+    """Return the option that decides what kind of device it is."""
+    if options.compile_only:
+        return "--compile-only"
+    return "--target" if options.device is None else "--device"
+
+
+def _says_type(options: SharedOptions) -> str:
+    """Return what decides the types of networks: an option, or their names."""
+    return "NETWORK" if options.dtype is None else "--dtype"
+
+
+def _sustain_s(options: RunOptions, device: DeviceKind) -> float | None:
     """Return for how long each network runs without a pause after its sessions; None: it does not.
 
     Raises:
         UsageError: it was asked for where nothing is timed.
     """
-    facts = device_kinds.of(device)
+    asked_s, facts = options.sustain_s, device_kinds.of(device)
     if asked_s is not None and (facts.counts_only or not facts.runs):
         why = facts.no_time or "nothing runs here"
-        raise UsageError(f"--sustain {durations.words(asked_s)}: {why}; leave it out")
+        said = f"--sustain {durations.words(asked_s)}: {why}; leave it out"
+        raise CollisionError(said, "--sustain", _says_place(options))
     if asked_s is not None and facts.farm:
-        raise UsageError(
-            f"--sustain {durations.words(asked_s)}: a farm measures sessions alone; name one of its devices"
-        )
+        said = f"--sustain {durations.words(asked_s)}: a farm measures sessions alone; name one of its devices"
+        raise CollisionError(said, "--sustain", "--device")
     return asked_s
 
 
@@ -189,17 +203,17 @@ def tuning_job(networks: Iterable[AnyNetwork], target_name: str, machine: Host, 
     asked = GivenNetworks(networks, _how(options))
     found = asked.variants(_types(options))
     target = runner.resolve_target(target_name, options.target_dirs)
-    refuse_types(found, target)
+    refuse_types(found, target, _says_type(options))
     platform = platforms.of(target)
     if options.deep and not platform.deep_tuning:
-        raise UsageError(f"--deep is for CPUs; leave it out for target '{target.name}'")
+        raise CollisionError(f"--deep is for CPUs; leave it out for target '{target.name}'", "--deep", "--target")
     support = targets.support(target, machine)
     if not support.measure:
         raise UsageError(f"target '{target.name}': {support.reason}; choices are tuned where they can be measured")
     if not device_kinds.of(registry.resolve(options.device or "local").kind).here:
         raise UsageError(f"--device {options.device}: tuning is done on 'local' alone in this version")
     if options.trials is not None and not options.deep:
-        raise UsageError("--trials is of MetaSchedule; it goes with --deep")
+        raise CollisionError("--trials is of MetaSchedule; it goes with --deep", "--trials", "--deep")
     lacking = [name for name in DEEP_NEEDS if importlib.util.find_spec(name) is None] if options.deep else []
     if lacking:
         raise UsageError(f"--deep needs {' and '.join(lacking)}; install: pip install 'mobilenet-bench[tune]'")
@@ -232,11 +246,16 @@ def _types_of(networks: Iterable[Variant]) -> str:
     return ",".join(dict.fromkeys(network.dtype for network in networks))
 
 
-def refuse_types(networks: Iterable[Variant], target: Target) -> None:
+def refuse_types(networks: Iterable[Variant], target: Target, says_type: str = "NETWORK") -> None:
     """Refuse a type that code for a target cannot have.
 
+    Args:
+        networks: with their types.
+        target: that they are for.
+        says_type: the option that gave them the types, or `NETWORK`.
+
     Raises:
-        UsageError: a network has one.
+        CollisionError: a network has one.
     """
     platform = platforms.of(target)
     taken = platform.types(target)
@@ -245,9 +264,11 @@ def refuse_types(networks: Iterable[Variant], target: Target) -> None:
             lacking = platform.lacking(dtype, target) if dtype in platform.dtypes else ()
             feature = f"the processor feature {' and '.join(lacking)}"
             needs = f"needs {feature}, which it lacks" if lacking else "is not compiled for it"
-            raise UsageError(
+            raise CollisionError(
                 f"target {target.name!r} takes {', '.join(taken)}; dtype {dtype!r} {needs}; it is for "
-                f"{_nearest(list(_taking(dtype)), target.name)}"
+                f"{_nearest(list(_taking(dtype)), target.name)}",
+                says_type,
+                "--target",
             )
 
 
@@ -328,7 +349,8 @@ def _threads(asked: int | None, target: Target, machine: Host, device: DeviceKin
     if asked is None:
         return default
     if not 1 <= asked <= limit:
-        raise UsageError(f"--threads {asked} is out of range; expected 1 to {limit}, the processors of {where}")
+        said = f"--threads {asked} is out of range; expected 1 to {limit}, the processors of {where}"
+        raise CollisionError(said, "--threads", "--device", "--target")
     return asked
 
 
@@ -362,8 +384,9 @@ def _check_device(kind: DeviceKind, target: Target, support: Support) -> None:
         raise UsageError(f"target '{target.name}': {support.reason}")
     if facts.here and not support.measure:
         hint = "add --compile-only to record what is known without running"
-        raise UsageError(f"target '{target.name}': {support.reason}; {hint}")
+        raise CollisionError(f"target '{target.name}': {support.reason}; {hint}", "--device", "--target")
     if facts.counts_only:
         emulation.check(target)
     if facts.remote and not platforms.of(target).over_rpc:
-        raise UsageError(f"target '{target.name}': GPUs over RPC are not in this version; name a CPU")
+        said = f"target '{target.name}': GPUs over RPC are not in this version; name a CPU"
+        raise CollisionError(said, "--device", "--target")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mbench.core.errors import UsageError
+from mbench.core.errors import CollisionError
 from mbench.core.quantized import QuantizationSettings
 from mbench.core.records import Variant
 from mbench.core.run_options import RunOptions, flag
@@ -57,23 +57,26 @@ def check(networks: Sequence[Variant], options: RunOptions) -> None:
     """Refuse options of quantisation that no network has a use for.
 
     Raises:
-        UsageError: there is one.
+        CollisionError: there is one.
     """
     given = [field for field in _FIELDS if getattr(options, field) != getattr(_DEFAULTS, field)]
     quantised = [network for network in networks if network.quantization is not None]
     if given and not quantised:
         files = next((network for network in networks if network.quantised_file), None)
         instead = f"the file of {files.name} is quantised already" if files else "add --dtype int8"
-        raise UsageError(f"{flag(given[0])} is for networks that mbench quantises; {instead}")
+        said = f"{flag(given[0])} is for networks that mbench quantises; {instead}"
+        raise CollisionError(said, flag(given[0]), "--dtype", "NETWORK")
     pictures = any(path is not None and path.is_dir() for path in (options.calibration, options.evaluate))
     if options.preprocessing is not None and not pictures:
-        raise UsageError(
+        raise CollisionError(
             f"--preprocessing {options.preprocessing} is for folders of pictures, and none is given; give one with "
-            "--calibration or --evaluate (what an .npz holds is read as it is)"
+            "--calibration or --evaluate (what an .npz holds is read as it is)",
+            *("--preprocessing", "--calibration", "--evaluate"),
         )
     drawn = next((network for network in quantised if not network.imported), None)
     if options.evaluate is not None and drawn is not None:
-        raise UsageError(
+        raise CollisionError(
             f"--evaluate {options.evaluate}: the weights of {drawn.name} are drawn, so that it has no accuracy; give "
-            "mbench a network of your own"
+            "mbench a network of your own",
+            *("--evaluate", "NETWORK"),
         )

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import math
 import statistics
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
@@ -23,7 +24,7 @@ from mbench.hardware import device_kinds
 from mbench.measure import sessions
 from mbench.measure.disturbance import Quiet
 from mbench.measure.observation import Observation, PaceLoops
-from mbench.pipeline import observe, pace_library, quiet_machine, results, sustaining
+from mbench.pipeline import observe, pace_library, quiet_machine, results, run_plan, sustaining
 from mbench.pipeline.job import Job
 
 NOT_REPORTED = "the server does not report it; mbench's own does, see 'mbench device serve'"
@@ -45,6 +46,8 @@ class Turns:
     failed: bool = False
     over: bool = False
     """Whether no session is to come."""
+    took_s: list[float] = dataclasses.field(default_factory=list)
+    """Of each session, from the start of its process until it is in the record."""
 
     @property
     def name(self) -> str:
@@ -99,6 +102,7 @@ def measure_all(
                 progress.stage(turns.name, "done", 1.0)
         pace_library.keep(loops, quiet.best_exchange_s([seen for turns in networks for seen in turns.seen]))
         spread_history.add(job.host, job.settings.threads, _spreads(record))
+        run_plan.keep(job, {turns.name: turns.took_s for turns in networks if turns.took_s and not turns.failed})
         if job.settings.sustain_s is not None:
             timed = [turns.artifact for turns in networks if turns.timed]
             settle = functools.partial(_settle, job, progress)
@@ -186,7 +190,7 @@ class _SessionRunner:
 
     def session(self, record: Record, turns: Turns) -> Record:
         """Measure a network once more; return the record with what is known of it now."""
-        first = not turns.seen
+        first, began_s = not turns.seen, time.monotonic()
         seen = observe.observe(
             self._job, self._device, turns.artifact, self._report(turns), self._counting if first else None,
             pace=self._pace, meter=first,
@@ -203,6 +207,7 @@ class _SessionRunner:
         turns.failed = any(isinstance(each, Failure) for each in found)
         record = self._keep(record, *found)
         turns.failed |= any(failure.variant == turns.name for failure in record.failures)
+        turns.took_s.append(time.monotonic() - began_s)
         return record
 
     def _report(self, turns: Turns) -> Report:

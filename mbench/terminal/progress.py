@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from mbench.terminal.time_left import Clock, Estimator, SessionsLeft, ShareLeft, read
+from mbench.core.progress import RunPlan
+from mbench.terminal.builds_left import Clock
+from mbench.terminal.time_left import Estimator, RunLeft, ShareLeft, read
 
 BUILT = 0.3
 LOADED = 0.7
@@ -144,7 +146,7 @@ class Bars:
         names: Sequence[str],
         shares: Mapping[str, float] | None = None,
         clock: Clock = time.monotonic,
-        load_s: float = 0.0,
+        plan: RunPlan | None = None,
     ) -> None:
         """Show bars on `console` for `names`.
 
@@ -153,17 +155,16 @@ class Bars:
             names: what there is to do.
             shares: see `share`; None: of a run.
             clock: in seconds.
-            load_s: of a run: how long each network then runs without a pause.
+            plan: of a run: what is known of its time.
         """
         self._console = console
+        plan = plan or RunPlan()
         self._share = (
-            functools.partial(share_of_run, loaded=load_s > 0)
+            functools.partial(share_of_run, loaded=plan.load_s > 0)
             if shares is None
             else functools.partial(share, shares=shares)
         )
-        self.left: Estimator = (
-            SessionsLeft(names, clock, load_s) if shares is None else ShareLeft(names, self._share, clock)
-        )
+        self.left: Estimator = RunLeft(names, plan, clock) if shares is None else ShareLeft(names, self._share, clock)
         longest = max(map(len, names), default=0)
         self.progress = Progress(
             TextColumn("{task.description}", markup=False),
@@ -226,12 +227,12 @@ def _word(stage: str, fraction: float) -> str:
 
 @contextmanager
 def show(
-    console: Console, names: Sequence[str], shares: Mapping[str, float] | None = None, load_s: float = 0.0
+    console: Console, names: Sequence[str], shares: Mapping[str, float] | None = None, plan: RunPlan | None = None
 ) -> Iterator[Bars | Lines]:
     """Yield what to report progress to, for as long as the work takes. `shares`: see `share`; None: it is a run."""
     if not console.is_interactive:  # colours may be forced on a pipe, and a dumb terminal moves no cursor
         yield RunLines(console, names) if shares is None else Lines(console, names)
         return
-    bars = Bars(console, names, shares, load_s=load_s)
+    bars = Bars(console, names, shares, plan=plan)
     with bars.progress:
         yield bars

@@ -21,7 +21,7 @@ import mbench
 from mbench.build import builders
 from mbench.core.artifact import Artifact
 from mbench.core.errors import UsageError
-from mbench.core.progress import Progress, Report, silent
+from mbench.core.progress import Progress, Report, RunPlan, silent
 from mbench.core.records import Failure, Record
 from mbench.devices import farm_file
 from mbench.devices.farm import DeviceFarm, FarmDone, FarmDoubted, FarmEvent, HowToHold
@@ -78,7 +78,7 @@ class When(Progress):
 
     @contextlib.contextmanager
     def shown(
-        self, _names: Sequence[str], _shares: Mapping[str, float] | None = None, _load_s: float = 0.0, /
+        self, _names: Sequence[str], _shares: Mapping[str, float] | None = None, _plan: RunPlan | None = None, /
     ) -> Iterator[Progress]:
         yield self
 

@@ -11,7 +11,9 @@ import documented_options
 import pytest
 from conftest import Mbench, assert_one_line
 
+from mbench.api import fit as fit_api
 from mbench.api import run as api
+from mbench.api import tune as tune_api
 from mbench.cli import defaults, main
 from mbench.core.errors import UsageError
 
@@ -65,6 +67,32 @@ def test_lists_of_options_that_take_commas(asked: Any) -> None:
     assert (options.percentile, options.weight_bits) == (99.9, 7)
 
 
+def test_the_networks_of_a_project(run: Mbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[object, ...]] = []
+
+    def begin(networks: tuple[object, ...], **_: object) -> None:
+        seen.append(networks)
+        raise UsageError("enough")
+
+    for module, name in ((api, "run"), (tune_api, "tune"), (fit_api, "predict"), (fit_api, "fit")):
+        monkeypatch.setattr(module, name, begin)
+    names = '["mobilenet_v2", "own.onnx"]'
+    put(f"[run]\nnetworks = {names}\n[tune]\nnetworks = {names}\n[predict]\nnetworks = 'mobilenet_v2'\n")
+    for command in ("run", "tune", "predict", "fit"):
+        assert_one_line(run(command), "enough")
+    both = ("mobilenet_v2", "own.onnx")
+    assert seen == [both, both, ("mobilenet_v2",), ()]
+    put("[fit]\nfamilies = ['mobilenet_v3']\n")
+    monkeypatch.setenv("MBENCH_RUN_NETWORKS", "'mobilenet_v1_{0.25,0.5}' mobilenet_v2")
+    for words in (("fit",), ("run",), ("run", "mobilenet_v4")):
+        run(*words)
+    assert seen[4:] == [("mobilenet_v3",), ("mobilenet_v1_{0.25,0.5}", "mobilenet_v2"), ("mobilenet_v4",)]
+    doctor = [check["text"] for check in json.loads(run("doctor", "--json").out)]
+    assert "fit NETWORK: mobilenet_v3, from mbench.toml" in doctor
+    assert "run NETWORK: 'mobilenet_v1_{0.25,0.5}' mobilenet_v2, from MBENCH_RUN_NETWORKS" in doctor
+    assert_one_line(run("tune"), "Missing argument")
+
+
 def test_a_flag_of_the_file_is_taken_back(asked: Any) -> None:
     put("[run]\nquick = true\nno-cache = true\nwait-quiet = false\n")
     options, _ = asked()
@@ -78,7 +106,7 @@ def test_every_flag_can_be_taken_back_and_no_option_is_hidden_by_it() -> None:
         taken = [word for each in command.params for word in each.opts]
         backs = list(defaults.taken_back(command).values())
         assert not set(backs) & set(taken), words
-        flags = [each for each in defaults.options(command).values() if each.is_flag]
+        flags = [each for each in defaults.options(command).values() if getattr(each, "is_flag", False)]
         assert len(backs) == len(flags), words
 
 
@@ -117,12 +145,11 @@ def test_a_variable_that_cannot_be_is_named(run: Mbench, monkeypatch: pytest.Mon
     assert_one_line(run("run", "mobilenet_v2"), "MBENCH_RUN_LABEL: no closing quotation; expected words")
 
 
-def test_a_default_that_collides_with_the_command_line_is_said_to_be_one(run: Mbench) -> None:
-    put("[run]\nquick = true\n")
-    refused = run("run", "mobilenet_v1_0.25_32", "--sessions", "3")
-    assert_one_line(refused, "mbench.toml or a variable has a default of --quick; see 'mbench doctor'")
+def test_a_default_that_is_refused_is_said_to_be_one(run: Mbench) -> None:
+    put("[run]\ndevice = 'nowhere'\n")
+    assert_one_line(run("run", "mobilenet_v1_0.25_32"), "not known", "(--device is from mbench.toml: run.device)")
     put("")
-    assert "default" not in run("run", "mobilenet_v1_0.25_32", "--sessions", "3", "--quick").err
+    assert "(" not in run("run", "mobilenet_v1_0.25_32", "--device", "nowhere").err
 
 
 def test_an_output_that_is_not_used_is_not_refused(run: Mbench, asked: Any, record_file: Path) -> None:

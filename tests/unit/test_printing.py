@@ -15,6 +15,7 @@ from command_process import started
 
 from mbench.cli import printing
 from mbench.core import record_files
+from mbench.core.progress import RunPlan
 from mbench.core.records import Record
 
 
@@ -152,7 +153,7 @@ def test_whatever_is_accepted_can_be_shown(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_what_is_hushed_keeps_remarks_and_shows_no_progress(capfd: pytest.CaptureFixture[str]) -> None:
     hushed = printing.Hushed()
-    with hushed(("one", "two"), None, 60.0) as shown:
+    with hushed(("one", "two"), None, RunPlan(load_s=60.0)) as shown:
         shown.stage("one", "measuring", 0.5)
         shown.note("a remark")
     assert capfd.readouterr() == ("", "")

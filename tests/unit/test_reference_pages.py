@@ -196,3 +196,11 @@ def test_the_notebook_has_no_outputs_and_is_short() -> None:
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
     assert len(cells) < 10
+
+
+def test_every_default_is_listed_with_its_variable(pages: dict[str, str]) -> None:
+    assert "| `networks` | `MBENCH_RUN_NETWORKS` | `NETWORK` |" in pages["project-file"]
+    assert "### `[history.list]`" in pages["project-file"]
+    for each in main.main.commands["run"].params:
+        if isinstance(each, click.Option) and not each.is_eager:
+            assert f"| `{max(each.opts, key=len)}` |" in pages["project-file"]

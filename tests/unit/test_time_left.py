@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from mbench.core.progress import NetworkPlan, RunPlan
 from mbench.terminal import time_left
-from mbench.terminal.time_left import Estimator, SessionsLeft, SessionStage, ShareLeft
+from mbench.terminal.time_left import Estimator, RunLeft, SessionsLeft, SessionStage, ShareLeft
 
 NAMES = ("small", "middle", "large", "larger")
 HOLDS_WITHIN = 0.3
@@ -261,7 +262,7 @@ def test_networks_under_load_are_counted_once_the_first_is() -> None:
 
 def test_a_load_that_was_asked_for_is_counted_from_the_first_session_on() -> None:
     world = World()
-    left = SessionsLeft(NAMES[:2], world.clock, load_s=60.0)
+    left = SessionsLeft(NAMES[:2], world.clock, RunPlan(load_s=60.0))
     for name in NAMES[:2]:
         session(world, left, name, "1/1 ", 4.0)
         left.stage(name, "1/1 measured", 1.0)
@@ -276,3 +277,149 @@ def test_a_load_that_was_asked_for_is_counted_from_the_first_session_on() -> Non
 def test_under_load_is_no_session() -> None:
     assert time_left.read("sustaining, 55 s left").under_load
     assert not time_left.read("2/5 measuring").under_load
+
+
+# ------------------------------------------------------------------------------------------------ a run from the start
+SIZES = (20.0, 40.0, 60.0, 80.0)
+MACS = (20, 50, 300, 600)
+SESSION_S = (1.8, 2.0, 2.7, 3.6)
+
+
+def planned(*, before: float | None = 1.0, builders: int | None = 2, sessions: int = 5) -> RunPlan:
+    """Return a plan by runs of before, whose sessions took `before` times as long as those of this one will."""
+    networks = {
+        name: NetworkPlan(build_size=size, macs=macs, session_s=before and before * seconds)
+        for name, size, macs, seconds in zip(NAMES, SIZES, MACS, SESSION_S, strict=True)
+    }
+    return RunPlan(networks=networks, builders=builders, sessions=sessions)
+
+
+def build_two_at_once(world: World, left: Estimator, pace_s: float = 0.4) -> float:
+    """Build in order, two at once, with a jitter of a tenth; return when the first was done."""
+    generator = random.Random(3)
+    for name in NAMES:
+        left.stage(name, "compiling", 0.0)
+    free, ends = [world.now_s, world.now_s], []
+    for name, size in zip(NAMES, SIZES, strict=True):
+        end = min(free) + size * pace_s * (1 + generator.uniform(-0.1, 0.1))
+        free[free.index(min(free))] = end
+        ends.append((end, name))
+    done_s = []
+    for end, name in sorted(ends):
+        world.passes(end - world.now_s, left)
+        done_s.append(world.now_s)
+        left.stage(name, "compiling", 1.0)
+    return done_s[0]
+
+
+def run_from_the_start(world: World, left: Estimator) -> float:
+    first_s = build_two_at_once(world, left)
+    lasts = lasting(*SESSION_S, jitter=0.1)
+    for number in range(1, 6):
+        for name in NAMES:
+            session(world, left, name, f"{number}/5 ", lasts(name))
+            if number == 5:
+                left.stage(name, "done", 1.0)
+    return first_s
+
+
+@pytest.mark.parametrize("before", [0.85, 1.0, 1.2])
+def test_a_whole_run_holds_from_the_first_build_on_by_runs_of_before(before: float) -> None:
+    world = World()
+    left = RunLeft(NAMES, planned(before=before), world.clock)
+    first_s = run_from_the_start(world, left)
+    assert max(world.errors()) < HOLDS_WITHIN
+    assert {said for at, said in world.said if at < first_s} == {None}
+    assert all(said is not None for at, said in world.said if at >= first_s)
+
+
+def test_without_runs_of_before_a_whole_run_holds_from_the_second_network_on() -> None:
+    world = World()
+    left = RunLeft(NAMES, planned(before=None), world.clock)
+    run_from_the_start(world, left)
+    known = [at for at, said in world.said if said is not None]
+    assert len(known) > 100
+    assert max(world.errors(since_s=known[0] + sum(SESSION_S))) < HOLDS_WITHIN
+
+
+def test_what_sessions_take_follows_from_sizes_in_the_first_turn_already() -> None:
+    world = World()
+    left = SessionsLeft(NAMES, world.clock, planned(before=None, sessions=2))
+    for name in NAMES[:2]:
+        session(world, left, name, "1/2 ", 1.0 + MACS[NAMES.index(name)] / 100)
+        left.stage(name, "1/2 measured", 1.0)
+    largest = 1.0 + MACS[1] / 100  # of what is larger, it is known only that it takes no less
+    assert left.seconds() == pytest.approx(1.2 + largest + 2 * 2 * largest)
+    session(world, left, NAMES[3], "1/2 ", 1.0 + MACS[3] / 100)
+    left.stage(NAMES[3], "1/2 measured", 1.0)
+    rest = [1.0 + macs / 100 for macs in MACS]
+    assert left.seconds() == pytest.approx(sum(rest) + rest[2])
+
+
+def test_networks_that_are_built_already_take_no_time_to_build() -> None:
+    world = World()
+    networks = {name: NetworkPlan(session_s=2.0) for name in NAMES}
+    left = RunLeft(NAMES, RunPlan(networks=networks, builders=2, sessions=5), world.clock)
+    assert left.seconds() == pytest.approx(4 * 5 * 2.0)
+
+
+def test_builds_by_others_have_no_time_left_until_the_first_session() -> None:
+    world = World()
+    left = RunLeft(NAMES, planned(builders=None), world.clock)
+    first_s = build_two_at_once(world, left)
+    assert first_s < world.now_s
+    assert {said for _, said in world.said} == {None}
+    left.stage(NAMES[0], "1/5 loading", 0.0)
+    assert left.seconds() == pytest.approx(5 * sum(SESSION_S))
+
+
+def test_a_run_that_only_compiles_has_no_sessions_to_come() -> None:
+    world = World()
+    left = RunLeft(NAMES, planned(before=None, sessions=0), world.clock)
+    build_two_at_once(world, left)
+    assert max(world.errors()) < HOLDS_WITHIN
+    assert left.seconds() == 0.0
+
+
+def test_what_the_first_session_alone_does_is_expected_too() -> None:
+    world = World()
+    networks = {name: NetworkPlan(session_s=2.0, once_s=6.0) for name in NAMES}
+    left = SessionsLeft(NAMES, world.clock, RunPlan(networks=networks, sessions=3))
+    assert left.seconds() == pytest.approx(4 * (3 * 2.0 + 6.0))
+
+
+def test_until_a_session_begins_its_process_starts() -> None:
+    world = World()
+    left = SessionsLeft(NAMES[:1], world.clock, RunPlan(sessions=4))
+    for number in (1, 2, 3):
+        session(world, left, "small", f"{number}/4 ", 2.0)
+        left.stage("small", f"{number}/4 measured", 1.0)
+        world.now_s += 0.5
+    assert left.seconds() == pytest.approx((2.0 + 2.5 + 2.5) / 3)
+
+
+@pytest.mark.parametrize("before", [0.0, 0.4])
+def test_as_many_sessions_are_expected_to_be_repeated_as_were_until_now(before: float) -> None:
+    """One of two is disturbed: of the first network's one it is known, of the others it is expected."""
+    world = World()
+    networks = {name: NetworkPlan(session_s=2.0) for name in NAMES}
+    left = SessionsLeft(NAMES, world.clock, RunPlan(networks=networks, sessions=5, repeated=before))
+    assert left.seconds() == pytest.approx(4 * 5 * (1 + before) * 2.0)
+    for name, of in (("small", 6), ("middle", 5)):
+        session(world, left, name, "1/5 ", 2.0)
+        left.stage(name, f"1/{of} measured", 1.0)
+    share = (1 + 5 * before) / (2 + 5)
+    expected = 5 * (1 + share)
+    assert left.seconds() == pytest.approx((max(6, expected) - 1 + expected - 1 + 2 * expected) * 2.0)
+
+
+def test_once_all_had_their_sessions_it_is_known_how_many_are_repeated() -> None:
+    world = World()
+    networks = {name: NetworkPlan(session_s=2.0) for name in NAMES[:2]}
+    left = SessionsLeft(NAMES[:2], world.clock, RunPlan(networks=networks, sessions=3, repeated=1.0))
+    for number in (1, 2, 3):
+        for name, of in (("small", 4), ("middle", 3)):
+            session(world, left, name, f"{number}/{of} ", 2.0)
+            left.stage(name, f"{number}/{of} measured", 1.0)
+    left.stage("middle", "done", 1.0)
+    assert left.seconds() == pytest.approx(2.0)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mbench.core import units
-from mbench.core.errors import UsageError, did_you_mean
+from mbench.core.errors import CollisionError, UsageError, did_you_mean
 from mbench.networks.graph import Graph, TensorType
 
 _SEED = 20170418
@@ -20,6 +20,8 @@ _GREATEST = 256
 """Above the numbers of inputs whose range is not known: those of a pixel."""
 _PASS = ("cast", "reshape", "permute", "slice", "expand", "concat")
 """Operations after which a place is still the same place."""
+_BETWEEN = ("--input", "NETWORK")
+"""What excludes each other where an array is not the network's."""
 
 
 def complete(graph: Graph, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -36,7 +38,8 @@ def complete(graph: Graph, given: Mapping[str, np.ndarray]) -> dict[str, np.ndar
     for name in given:
         if name not in graph.inputs:
             near = did_you_mean(name, graph.inputs)
-            raise UsageError(f"input {name!r}: the network has no such input; it has {', '.join(graph.inputs)}{near}")
+            said = f"input {name!r}: the network has no such input; it has {', '.join(graph.inputs)}{near}"
+            raise CollisionError(said, *_BETWEEN)
     return {
         name: _checked(name, given[name], known) if name in given else _drawn(graph, name, known)
         for name, known in graph.inputs.items()
@@ -46,9 +49,11 @@ def complete(graph: Graph, given: Mapping[str, np.ndarray]) -> dict[str, np.ndar
 def _checked(name: str, array: np.ndarray, known: TensorType) -> np.ndarray:
     if array.shape != known.shape:
         got, wanted = units.shape(array.shape), units.shape(known.shape)
-        raise UsageError(f"input {name!r}: the array given has shape {got or 'of one number'}; expected {wanted}")
+        said = f"input {name!r}: the array given has shape {got or 'of one number'}; expected {wanted}"
+        raise CollisionError(said, *_BETWEEN)
     if not np.can_cast(array.dtype, known.dtype, "same_kind") or (array.dtype == bool) != (known.dtype == "bool"):
-        raise UsageError(f"input {name!r}: the array given is of {array.dtype}; expected {known.dtype}")
+        said = f"input {name!r}: the array given is of {array.dtype}; expected {known.dtype}"
+        raise CollisionError(said, *_BETWEEN)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise UsageError(f"input {name!r}: the array given holds NaN or infinite numbers; expected finite ones")
     return np.ascontiguousarray(array, dtype=known.dtype).reshape(known.shape)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from mbench.core import units
-from mbench.core.errors import UsageError, did_you_mean
+from mbench.core.errors import CollisionError, UsageError, did_you_mean
 from mbench.networks.operation_shapes import Extents
 
 InputSide = int | str | None
@@ -38,7 +38,8 @@ def settle(
     for name in shapes:
         if name not in inputs:
             near = did_you_mean(name, inputs)
-            raise UsageError(f"{_OPTION} {name}: the network has no such input; it has {', '.join(inputs)}{near}")
+            said = f"{_OPTION} {name}: the network has no such input; it has {', '.join(inputs)}{near}"
+            raise CollisionError(said, _OPTION, "NETWORK")
     known = _known(inputs, shapes)
     found = {
         name: shapes[name] if name in shapes else _settled(name, sides, known, batch) for name, sides in inputs.items()
@@ -54,14 +55,14 @@ def _known(inputs: Mapping[str, Sequence[InputSide]], shapes: Mapping[str, Exten
     for name, given in shapes.items():
         sides, said = inputs[name], units.shape(given)
         if len(given) != len(sides):
-            raise UsageError(f"{_OPTION} {name}: {said} has {len(given)} sides; the network's input has {len(sides)}")
+            wrong = f"{_OPTION} {name}: {said} has {len(given)} sides; the network's input has {len(sides)}"
+            raise CollisionError(wrong, _OPTION, "NETWORK")
         for place, (side, extent) in enumerate(zip(sides, given, strict=True)):
             if extent < 1:
                 raise UsageError(f"{_OPTION} {name}: a side of {extent}; expected whole numbers from 1")
             if isinstance(side, int) and side != extent:
-                raise UsageError(
-                    f"{_OPTION} {name}: side {place + 1} of {said} is {extent}; the file fixes it at {side}"
-                )
+                wrong = f"{_OPTION} {name}: side {place + 1} of {said} is {extent}; the file fixes it at {side}"
+                raise CollisionError(wrong, _OPTION, "NETWORK")
             if isinstance(side, str) and known.setdefault(side, extent) != extent:
                 raise UsageError(f"{_OPTION} {name}: {side!r} is {extent}, and {known[side]} elsewhere")
     return known
@@ -118,7 +119,8 @@ def _check_batch(inputs: Mapping[str, Sequence[InputSide]], found: Mapping[str, 
         name, extent = first[0]
         fixed = isinstance(inputs[name][0], int)
         where = "the file fixes it" if fixed else f"{_OPTION} has it"
-        raise UsageError(
+        raise CollisionError(
             f"--batch {batch}: the first side of input {name!r} is {extent}, and {where}; "
-            + ("export the network with an open batch, or leave --batch out" if fixed else "give one of the two")
+            + ("export the network with an open batch, or leave --batch out" if fixed else "give one of the two"),
+            *("--batch", "NETWORK" if fixed else _OPTION),
         )
