@@ -92,6 +92,13 @@ def processors() -> Iterator[None]:
     os.sched_setaffinity(0, usable)
 
 
+@pytest.fixture(autouse=True)
+def every_gpu_is_visible(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let recorded GPUs not depend on `CUDA_VISIBLE_DEVICES`; integration tests measure on the GPU that it names."""
+    if request.path.parent.name == "unit":
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
 @pytest.fixture
 def handlers() -> Iterator[None]:
     """Leave the handlers of signals as they were."""

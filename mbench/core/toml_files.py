@@ -99,8 +99,8 @@ def parse(text: str, source: Source) -> dict[str, Any]:
     except RecursionError:
         raise source.refuse("nested too deeply; expected a few levels of tables and arrays") from None
     except tomllib.TOMLDecodeError as error:
-        said = tomllib.TOMLDecodeError(_KEYS.sub(lambda match: _joined(match[0]), str(error)))
-        raise source.refuse(f"not valid TOML: {shown(said, _LONGEST)}") from error
+        said = _KEYS.sub(lambda match: _joined(match[0]), str(error))
+        raise source.refuse(f"not valid TOML: {_printable(said, _LONGEST)}") from error
     except ValueError as error:  # an integer of more digits than Python turns into a number
         raise source.refuse(f"not valid TOML: {shown(error, 60)}; expected integers of at most 64 bits") from error
     for path, what in _numbers(raw):
@@ -268,9 +268,12 @@ def shown(value: object, most: int = _SHOWN) -> str:
     """Return a value for a message: on one line, shortened, and without characters that a terminal would obey."""
     if isinstance(value, dict | list):
         return "a table" if isinstance(value, dict) else "an array"
-    said = repr(value) if isinstance(value, str) else str(value)
-    text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in said)
-    return cut(text, most)
+    return _printable(repr(value) if isinstance(value, str) else str(value), most)
+
+
+def _printable(text: str, most: int) -> str:
+    """Return a text on one line, shortened, and without characters that a terminal would obey."""
+    return cut("".join(each if each.isprintable() else ascii(each)[1:-1] for each in text), most)
 
 
 def near(name: str, known: Iterable[str]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.metadata
 import multiprocessing
 import os
 from collections.abc import Collection, Mapping
@@ -134,12 +133,11 @@ def _of_twin(variant: Variant) -> Weights:
     with torch_network.one_thread():
         drawn = torch_network.draw(graph, known, inputs)
         expected = torch_network.run(graph, drawn, inputs)
-    version = importlib.metadata.version("torch")
     return Weights(
         parameters=architectures.folded(variant).parameters(drawn),
         examples=_as_read(architectures.graph(variant), examples),
         expected=tuple(output.numpy() for output in expected),
-        reference=f"PyTorch {version} on the imported graph, with drawn weights in its standard convolutions",
+        reference=f"PyTorch {torch.__version__} on the imported graph, with drawn weights in its standard convolutions",
     )
 
 

@@ -150,7 +150,6 @@ def gpu(monkeypatch: pytest.MonkeyPatch, name: str, driver: int = 13000) -> None
             return driver, 13000
 
     recording = Recording(name)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(nvml, "open_device", lambda: OPEN(recording))
     monkeypatch.setattr(cudart, "Runtime", Library)
 

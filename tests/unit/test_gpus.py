@@ -31,7 +31,6 @@ OPEN = nvml.open_device
 
 def use(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     recording = Recording(name)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(nvml, "open_device", lambda: OPEN(recording))
 
 

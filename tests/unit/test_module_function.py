@@ -59,6 +59,11 @@ def strange():
         def forward(self, x):
             return x + len([1 for each in x.sum().tolist() * [1]])
     return Python().eval(), torch.ones(1, 3)
+def annotated():
+    class Annotated(nn.Module):
+        def forward(self, x: TypeCheckersKnowIt):
+            return x.relu()
+    return Annotated().eval(), torch.ones(1, 3)
 def listed():
     class Listed(nn.Module):
         def forward(self, x):
@@ -140,6 +145,7 @@ def test_a_compiled_module_is_the_one_that_was_compiled() -> None:
         ("ourpackage.nets:training", "drop is in training mode"),
         ("ourpackage.nets:wrong_shape", "torch cannot export its network"),
         ("ourpackage.nets:strange", "torch cannot export its network"),
+        ("ourpackage.nets:annotated", ": NameError: name 'TypeCheckersKnowIt' is not defined"),
         ("ourpackage.nets:scripted", "its network is a TorchScript module; give the module that it was made from"),
     ],
 )

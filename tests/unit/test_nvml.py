@@ -10,11 +10,6 @@ from mbench.core.machine_types import GpuConditions
 from mbench.hardware import nvml
 
 
-@pytest.fixture(autouse=True)
-def _every_gpu_is_visible(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-
-
 def device(name: str, **changes: Any) -> nvml.NvmlDevice:
     return nvml.open_device(Recording(name, **changes))
 

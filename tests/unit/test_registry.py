@@ -3,6 +3,7 @@ from __future__ import annotations
 import multiprocessing
 import stat
 import tomllib
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import platformdirs
@@ -199,14 +200,16 @@ def test_a_file_that_cannot_be_written(file: Path, monkeypatch: pytest.MonkeyPat
     assert file.read_bytes() == before
 
 
-def _add_many(first: int) -> None:
+def _add_many(first: int, together: Barrier) -> None:
+    together.wait(60)
     for number in range(first, first + 20):
         registry.add(f"board{number}", BOARD)
 
 
 def test_processes_that_add_at_once_lose_nothing() -> None:
-    context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=_add_many, args=(first,)) for first in (0, 20, 40)]
+    context = multiprocessing.get_context("spawn")  # a fork of a process with threads, as TVM has, may hang
+    together = context.Barrier(3)
+    workers = [context.Process(target=_add_many, args=(first, together)) for first in (0, 20, 40)]
     for worker in workers:
         worker.start()
     for worker in workers:

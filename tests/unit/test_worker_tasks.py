@@ -106,6 +106,7 @@ def test_a_machine_that_would_build_something_else_says_what_differs(
         build.build(WANTED[0], TARGET, tmp_path, expected=wanted)
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_process_that_is_forked_has_no_children_yet() -> None:
     pool: Any = object()
     worker_tasks._POOL.append(pool)

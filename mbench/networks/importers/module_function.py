@@ -161,15 +161,24 @@ def _checked(text: str, network: Any, example: Any) -> tuple[Any, tuple[Any, ...
     return network, arguments
 
 
+def _argument_names(forward: Any) -> list[str]:
+    """Return the names of what is given by place; annotations, which Python 3.14 evaluates here, stay unread."""
+    import inspect
+
+    if sys.version_info >= (3, 14):
+        import annotationlib
+
+        signature = inspect.signature(forward, annotation_format=annotationlib.Format.STRING)
+    else:
+        signature = inspect.signature(forward)
+    return [name for name, each in signature.parameters.items() if each.kind != each.KEYWORD_ONLY]
+
+
 def _resized(
     text: str, network: Any, arguments: tuple[Any, ...], shapes: Mapping[str, tuple[int, ...]], batch: int | None
 ) -> tuple[Any, ...]:
     """Return examples of the shapes that are asked for: their elements are those of the example, over and over."""
-    import inspect
-
-    names = [
-        name for name, each in inspect.signature(network.forward).parameters.items() if each.kind != each.KEYWORD_ONLY
-    ]
+    names = _argument_names(network.forward)
     found = []
     for place, example in enumerate(arguments):
         name = names[place] if place < len(names) else ""
