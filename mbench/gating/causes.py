@@ -34,8 +34,7 @@ def of_layer(match: Match, base: Result, head: Result, ratio: float | None) -> t
 def of_network(base: Result, head: Result) -> tuple[str, ...]:
     """Return what differs between two whole networks, as their files have them and as compiled."""
     if base.variant.imported and base.variant.parameters != head.variant.parameters:
-        another = base.variant.parameters.get("file_sha256") != head.variant.parameters.get("file_sha256")
-        return ("the user's files differ" if another else "the user's file was imported with other inputs or versions",)
+        return (_imported(base, head),)
     changed = sorted(
         kernel
         for kernel in base.artifact.schedules.keys() | head.artifact.schedules.keys()
@@ -46,6 +45,16 @@ def of_network(base: Result, head: Result) -> tuple[str, ...]:
     if base.artifact.digest == head.artifact.digest:
         return ("both are the same build",)
     return ()
+
+
+def _imported(base: Result, head: Result) -> str:
+    """A function has no file whose digest could be compared: what it returned differs."""
+    files = [side.variant.parameters.get("file_sha256") for side in (base, head)]
+    if files[0] != files[1]:
+        return "the user's files differ"
+    if files[0] is None:
+        return "the user's function returned another network or other inputs, or versions differ"
+    return "the user's file was imported with other inputs or versions"
 
 
 def _shapes(match: Match) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -123,8 +124,17 @@ def _matched(ours: Result, theirs: Result) -> tuple[Match, ...]:
 
 def _copies(base: Given, head: Given, shared: Sequence[Copy]) -> tuple[str, ...]:
     """Return which files do not count: copies on one side, and runs of the head that are the base's too."""
-    across = (f"{head.file(copy.at)} {copy.why} as {base.file(copy.of)}: one run is on both sides" for copy in shared)
-    return (*base.copies, *head.copies, *across)
+    return (
+        *base.copies,
+        *head.copies,
+        *(_on_both(head.file(copy.at), base.file(copy.of), copy.why) for copy in shared),
+    )
+
+
+def _on_both(ours: Path, theirs: Path, why: str) -> str:
+    if ours == theirs:
+        return f"{ours}: one file is on both sides"
+    return f"{ours} {why} as {theirs}: one run is on both sides"
 
 
 def judge(comparison: Comparison, failures: Sequence[str], accepted: Sequence[Acceptance]) -> Verdict:

@@ -99,11 +99,11 @@ class GivenNetworks:
         def expand() -> None:
             other = next((name for name in names if name.lower().endswith(_OTHER_FILES)), None)
             if other is not None:
-                raise UsageError(
-                    f"{other}: mbench does not read such files; expected FILE.onnx, FILE.pt2 of torch.export, or "
-                    "package.module:function, which returns a torch module and an example input"
-                )
-            self._items += variants.expand(names)
+                raise _not_read(other)
+            try:
+                self._items += variants.expand(names)
+            except UsageError as error:
+                raise _of_a_file(names, error) or error from None
             names.clear()
 
         for item in given:
@@ -191,6 +191,27 @@ def _is_built_in(name: str) -> bool:
         return variants.parse(name).name == name
     except UsageError:
         return False
+
+
+def _not_read(name: str) -> UsageError:
+    return UsageError(
+        f"{name}: mbench does not read such files; expected FILE.onnx, FILE.pt2 of torch.export, or "
+        "package.module:function, which returns a torch module and an example input"
+    )
+
+
+def _of_a_file(names: Iterable[str], error: UsageError) -> UsageError | None:
+    """Return what to say of a file that was taken for a network's name; None: the error is of no such name."""
+    for name in names:
+        path, _, function = name.partition(":")
+        if path.endswith(".py"):
+            meant = f"{Path(path).stem}:{function or 'FUNCTION'}"
+            return UsageError(
+                f"{name}: expected a module and its function, '{meant}', in the folder of {Path(path).name}"
+            )
+        if repr(name) in str(error) and Path(name).is_file():
+            return _not_read(name)
+    return None
 
 
 def _shape(text: str) -> tuple[str, tuple[int, ...]]:

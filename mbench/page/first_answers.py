@@ -150,7 +150,9 @@ def _outputs(items: Sequence[ResultView]) -> Iterator[str]:
 def _of(number: int, whole: Sequence[object]) -> str:
     if len(whole) == 1:
         return "the network"
-    return f"all {len(whole)}" if number == len(whole) else f"{number} of {len(whole)}"
+    if number == len(whole):
+        return "both" if number == len(("one", "two")) else f"all {number}"
+    return f"{number} of {len(whole)}"
 
 
 def _steps(view: RecordView) -> Iterator[NextStep]:

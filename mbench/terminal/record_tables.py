@@ -227,6 +227,10 @@ def _failures(record: Record) -> Iterator[Text]:
     for failure in record.failures:
         yield text(f"FAILED: {failure.variant} ({failure.stage}): {failure.reason}", style="bold red")
     reported = {failure.variant for failure in record.failures}
+    measured = {result.variant.name: len(result.sessions) for result in record.results}
+    wanted = record.settings.sessions
     for name in record.unfinished():
         if name not in reported:
-            yield text(f"UNFINISHED: {name} has no result", style="bold red")
+            had, every = measured.get(name), "its sustained run is missing"
+            short = every if had is not None and had >= wanted else f"{had} of {wanted} sessions were measured"
+            yield text(f"UNFINISHED: {name}: {'has no result' if had is None else short}", style="bold red")

@@ -94,3 +94,5 @@ def test_another_file_of_the_users_is_named() -> None:
     [anew] = causes.of_network(one, of_file(file_sha256="a", content_sha256="d"))
     assert anew == "the user's file was imported with other inputs or versions"
     assert causes.of_network(one, one) == ("both are the same build",)
+    [returned] = causes.of_network(of_file(content_sha256="b"), of_file(content_sha256="d"))
+    assert returned == "the user's function returned another network or other inputs, or versions differ"

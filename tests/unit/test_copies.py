@@ -148,6 +148,8 @@ def test_counts_of_one_run_on_both_sides_are_the_same_and_it_is_said(run: Mbench
     assert done.code == 0
     assert "b.json has the same samples as" in " ".join(done.out.split())
     assert "one run is on both sides" in " ".join(done.out.split())
+    again = run("gate", tmp_path / "a.json", tmp_path / "a.json")
+    assert "a.json: one file is on both sides" in " ".join(again.out.split())
 
 
 def test_a_link_in_a_circle_and_a_link_to_nothing_are_one_line(run: Mbench, tmp_path: Path) -> None:

@@ -174,6 +174,21 @@ def test_a_file_of_another_kind_is_refused_with_what_is_read(name: str) -> None:
         found(NAME, name)
 
 
+@pytest.mark.parametrize("name", ["net.py", "nets/net.py:small"])
+def test_a_python_file_is_refused_with_how_its_function_is_given(name: str) -> None:
+    with pytest.raises(UsageError, match=r"expected a module and its function, 'net:(FUNCTION|small)', in the folder"):
+        GivenNetworks([name], HowToImport())
+
+
+def test_a_file_that_is_no_network_is_not_taken_for_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights").write_bytes(b"none")
+    with pytest.raises(UsageError, match=r"^weights: mbench does not read such files; expected FILE.onnx"):
+        GivenNetworks(["weights"], HowToImport())
+    (tmp_path / "mobilenet_v2").write_bytes(b"a name all the same")
+    assert GivenNetworks(["mobilenet_v2"], HowToImport()).variants()
+
+
 def test_what_is_run_is_said(files: dict[str, Any]) -> None:
     files["package.module:function"] = {"name": "function", "source": "function"}
     for batches, often in (((None,), "once"), ((1, 8), "once for each batch")):

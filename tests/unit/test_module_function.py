@@ -131,7 +131,7 @@ def test_a_compiled_module_is_the_one_that_was_compiled() -> None:
         ("ourpackage.missing:function", "there is no module 'ourpackage.missing'"),
         ("ourpackage.needing:function", "it needs the package 'a_package_that_is_not_there', which is not installed"),
         ("ourpackage.broken:function", "the module cannot be imported: SyntaxError"),
-        ("ourpackage.nets:missing", "has no 'missing'"),
+        ("ourpackage.nets:missing", "has no 'missing'; expected the name of a function in it"),
         ("ourpackage.nets:number", "it is a int; expected a function"),
         ("ourpackage.nets:failing", "the function failed: RuntimeError: the weights are on another disk"),
         ("ourpackage.nets:leaving", "the function failed: SystemExit"),

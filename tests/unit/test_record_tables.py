@@ -263,6 +263,15 @@ def test_failures_and_the_unfinished_are_loud() -> None:
     assert "FAILED" not in as_printed(factory.record())
 
 
+def test_a_network_with_too_few_sessions_has_a_result_all_the_same() -> None:
+    record = factory.in_sessions(factory.record())
+    had = len(record.results[0].sessions)
+    asked = msgspec.structs.replace(record.settings, sessions=had + 2)
+    text = " ".join(as_printed(msgspec.structs.replace(record, settings=asked)).split())
+    assert f"UNFINISHED: mobilenet_v1_1.0_224: {had} of {had + 2} sessions were measured" in text
+    assert "has no result" not in text
+
+
 def test_a_wrong_output_is_loud() -> None:
     text = " ".join(as_printed(numerics(factory.record(), passed=False, max_rel_error=0.5)).split())
     assert "WRONG OUTPUT: mobilenet_v1_1.0_224: relative error 0.5, tolerance 0.0001" in text

@@ -797,6 +797,12 @@ def test_disturbed_networks_are_named_at_the_top_with_what_disturbed_them() -> N
     assert "Disturbed:" not in page(factory.record()).text
 
 
+def test_one_disturbed_network_is_spoken_of_as_one() -> None:
+    one = msgspec.structs.replace(HALF, results=HALF.results[1:])
+    text = page(one).text
+    assert "Disturbed: no session of this network was quiet, so its times are not those of the network alone" in text
+
+
 def test_the_word_leads_to_its_reason() -> None:
     document = parsed(HALF)
     links = document.xpath("//a[@class='disturbed']")

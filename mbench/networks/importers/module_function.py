@@ -7,6 +7,7 @@ the process. Nothing else of this package runs code of the user's.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib
 import sys
 import warnings
@@ -108,7 +109,9 @@ def _called(text: str) -> tuple[Any, Any]:
             raise UsageError(f"{text}: the module cannot be imported: {plain(_said(error))}") from error
         for part in path.split("."):
             if not hasattr(found, part):
-                raise UsageError(f"{text}: {module_name!r} has no {path!r}")
+                near = difflib.get_close_matches(part, dir(found), n=1)
+                meant = f"; did you mean {near[0]!r}?" if near else "; expected the name of a function in it"
+                raise UsageError(f"{text}: {module_name!r} has no {path!r}{meant}")
             found = getattr(found, part)
         if not callable(found):
             raise UsageError(f"{text}: it is a {type(found).__name__}; expected a function without arguments")
