@@ -45,6 +45,10 @@ ARM64 = {
     "str wzr, [x1]": InstructionCost(1, stores=1, store_bytes=4),
     "ld1 {v0.4s, v1.4s}, [x0]": InstructionCost(1, loads=1, load_bytes=32, **V),
     "ld1 {v0.s}[2], [x0]": InstructionCost(1, loads=1, load_bytes=4, **V),
+    "ld1 {v0.b}[15], [x0], #1": InstructionCost(1, loads=1, load_bytes=1, **V),
+    "st2 {v0.b, v1.b}[10], [x0]": InstructionCost(1, stores=1, store_bytes=2, **V),
+    "faddp s0, v1.2s": InstructionCost(1, **V, flops=1),
+    "fmaxnmp v0.4s, v1.4s, v2.4s": InstructionCost(1, **V, flops=4),
     "ld1r {v0.4s}, [x0]": InstructionCost(1, loads=1, load_bytes=4, **V),
     "ld4 {v0.4s, v1.4s, v2.4s, v3.4s}, [x0]": InstructionCost(1, loads=1, load_bytes=64, **V),
     "st1 {v0.2s}, [x0]": InstructionCost(1, stores=1, store_bytes=8, **V),
@@ -118,12 +122,18 @@ X86 = {
 }
 REFUSED = {
     "aarch64": (
-        *("faddp s0, v1.2s", "ld1w {z0.s}, p0/z, [x0]", "fmlal v0.4s, v1.4h, v2.4h", "swp x0, x1, [x2]"),
+        *(
+            "faddv s0, p0, z1.s",
+            "faddp z0.s, p0/m, z0.s, z1.s",
+            "ld1w {z0.s}, p0/z, [x0]",
+            "fmlal v0.4s, v1.4h, v2.4h",
+            "swp x0, x1, [x2]",
+        ),
         *("bfdot v0.4s, v1.8h, v2.8h", "bfmmla v0.4s, v1.8h, v2.8h"),
     ),
     "x86_64": ("vhaddps %ymm2, %ymm1, %ymm0", "vgatherdps %ymm0, (%rax,%ymm1,4), %ymm2", "rep movsb"),
 }
-ASSEMBLERS = {"aarch64": ("aarch64-linux-gnu-as", "-march=armv8.5-a+sve+fp16fml+dotprod+i8mm+bf16"), "x86_64": ("as",)}
+ASSEMBLERS = {"aarch64": ("aarch64-linux-gnu-as", "-march=armv8.5-a+sve2+fp16fml+dotprod+i8mm+bf16"), "x86_64": ("as",)}
 OBJCOPY = {"aarch64": "aarch64-linux-gnu-objcopy", "x86_64": "objcopy"}
 
 
