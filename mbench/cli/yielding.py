@@ -89,12 +89,10 @@ def _elsewhere(device: str) -> bool:
 
 def _differ(one: str, other: str, folders: tuple[object, ...]) -> bool:
     """Return whether no machine runs the code of both targets."""
-    from pathlib import Path
-
-    from mbench.pipeline import runner
+    from mbench.api import listing
 
     try:
-        found = [runner.resolve_target(name, tuple(map(Path, map(str, folders)))) for name in (one, other)]
+        found = [listing.target(name, target_dirs=map(str, folders)) for name in (one, other)]
     except MbenchError:
         return False
     kinds = {(each.family, str(each.tvm.get("mtriple", "")).partition("-")[0]) for each in found}
