@@ -100,7 +100,10 @@ class Kernel:
 
     @cached_property
     def _type_of_bytes(self) -> str | None:
-        """Type of 8-bit values that are summed in int32, or multiplied by int8 as they are; None for all else."""
+        """Type of 8-bit values that are summed in int32, or multiplied by int8 as they are; None for all else.
+
+        Those of two computed operands may be multiplied by uint8 as well.
+        """
         if self.anchor is None or not any(word in self.anchor for word in ("conv2d", "matmul", PIXELS, *_POOLS)):
             return None
         store, (first, second, *_) = self.store(self.anchor), self.parameter_dtypes
@@ -111,7 +114,8 @@ class Kernel:
         product = store.value.b
         factors = [windows.less(each)[0] for each in (product.a, product.b)] if isinstance(product, prim.Mul) else []
         loaded = bool(factors) and all(isinstance(windows.uncast(each), tvm.ir.TensorLoad) for each in factors)
-        return first if loaded and second == "int8" else None
+        known = second in dtypes.EIGHT_BITS if self.anchor == "batch_matmul" else second == "int8"
+        return first if loaded and known else None
 
     @cached_property
     def zero_points(self) -> tuple[int, int]:
@@ -266,7 +270,7 @@ class Kernel:
             return None
         *lead, rows, columns, reduction = self.extents
         factors = self._read[self.anchor].body.value.b
-        read = [windows.uncast(factor) for factor in (factors.a, factors.b)]
+        read = [windows.uncast(windows.less(factor)[0]) for factor in (factors.a, factors.b)]
         if not all(load.source.same_as(self.function.params[number]) for number, load in enumerate(read)):
             return None
         left, right = (((1,) * (len(lead) + 2 - len(shape)) + shape)[:-2] for shape in self.parameter_shapes[:2])

@@ -49,7 +49,7 @@ RULES: dict[str, Rule] = {
     ),
     "cpu.inverted_residual": Rule(candidates=inverted_residual.candidates, build=inverted_residual.build, stages=True),
     "cpu.matmul": Rule(candidates=matmul.candidates, build=matmul.build, dtypes=_FLOATS, stages=True),
-    "cpu.batch_matmul": Rule(candidates=batch_matmul.candidates, build=batch_matmul.build, dtypes=_FLOATS),
+    "cpu.batch_matmul": Rule(candidates=batch_matmul.candidates, build=batch_matmul.build, dtypes=(*_FLOATS, *_BYTES)),
     "cpu.depthwise": Rule(candidates=depthwise.candidates, build=depthwise.build, dtypes=_FLOATS),
     "cpu.winograd": Rule(
         candidates=winograd.candidates, build=winograd.build, by_default=winograd.pays, lighter=winograd.lighter

@@ -1,14 +1,19 @@
 """Matrix products whose operands are computed, as in attention: register tiles as in `matmul`, operands as they lie.
 
 Nothing is packed: the right operand is read line by line where it is. A panel of its columns goes by all the row tiles
-of a matrix before the next one is begun.
+of a matrix before the next one is begun. Operands of 8 bits are first laid out anew as float32, without their zero
+points, where every sum of theirs is a whole number that float32 has.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Kernel
@@ -17,13 +22,17 @@ from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import float_sums, matmul, tiling
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
+from mbench.core import dtypes
 
 _GRIDS = 2
+_COPIED = 16
+_EXACT = 1 << 24
+"""Up to here float32 has all whole numbers."""
 
 
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids, quickest first by the model of `matmul`."""
-    product = kernel.batch_matmul
+    product = _product(kernel)
     if product is None or kernel.epilogue_of_sum is None:
         return
     found = []
@@ -46,7 +55,7 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
 
 def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
     """Write the kernel."""
-    product, epilogue = kernel.batch_matmul, kernel.epilogue_of_sum
+    product, epilogue = _product(kernel), kernel.epilogue_of_sum
     if product is None or epilogue is None:
         return None
     rows, vectors, *grid = positive(parameters, "rows", "vectors", "row_parts", "panel_parts")
@@ -56,19 +65,50 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         raise ValueError(f"a tile of {rows} rows x {width} columns is larger than {product.rows} x {product.columns}")
     panels, cut = -(-product.columns // width), tiling.Cut.of(product.rows, rows)
     writer = emit.Writer(kernel)
-    with (
-        writer.function() as arrays,
-        emit.tasks(product.batch * cut.count, grid[0], panels, grid[1]) as ((first, count), (panel, many)),
-        emit.loop(many) as across,
-        emit.loop(count) as down,
-    ):
+    with writer.function() as arrays:
+        if kernel.dtype in dtypes.EIGHT_BITS:
+            arrays[:2] = [_floats(kernel, arrays, place, grid[0]) for place in range(2)]
         tile = _BatchTile(writer, kernel, epilogue, product, arrays, vectors, lanes, machine)
-        column = emit.named(emit.panel_start(panel + across, width, product.columns))
-        number, own = (emit.named(first + down), 0) if cut.count == 1 else emit.divided(first + down, cut.count)
-        for part in cut.parts:
-            with emit.inside(own, (part.begin, part.end), always=len(cut.parts) == 1):
-                tile.write(number, emit.named(part.at(own)), column, part.size)
+        with (
+            emit.tasks(product.batch * cut.count, grid[0], panels, grid[1]) as ((first, count), (panel, many)),
+            emit.loop(many) as across,
+            emit.loop(count) as down,
+        ):
+            column = emit.named(emit.panel_start(panel + across, width, product.columns))
+            number, own = (emit.named(first + down), 0) if cut.count == 1 else emit.divided(first + down, cut.count)
+            for part in cut.parts:
+                with emit.inside(own, (part.begin, part.end), always=len(cut.parts) == 1):
+                    tile.write(number, emit.named(part.at(own)), column, part.size)
     return KernelPlan(function=writer.result(), tile=f"{rows}x{vectors}x{lanes}", lanes=lanes)
+
+
+def _product(kernel: Kernel) -> BatchMatmul | None:
+    """Return what is multiplied, in the type that it is multiplied in; None where sums of bytes may not be exact."""
+    product = kernel.batch_matmul
+    if product is None or kernel.dtype not in dtypes.EIGHT_BITS:
+        return product
+    epilogue, reach = kernel.epilogue_of_sum, 1
+    for dtype, zero in zip(kernel.parameter_dtypes[:2], kernel.zero_points, strict=True):
+        known = np.iinfo(dtype)
+        reach *= max(zero - int(known.min), int(known.max) - zero)
+    if epilogue is None or epilogue.start is not None or product.reduction * reach > _EXACT:
+        return None
+    return dataclasses.replace(product, dtype=dtypes.DEFAULT)
+
+
+def _floats(kernel: Kernel, arrays: list[Any], place: int, parts: int) -> Any:
+    """Write the pass that makes numbers of 8 bits float32, without their zero point; return the array of them."""
+    size, zero = math.prod(kernel.parameter_shapes[place]), kernel.zero_points[place]
+    copy = T.alloc_buffer((size,), dtypes.DEFAULT)
+    whole, rest = divmod(size, _COPIED)
+    for lanes, turns, first in ((_COPIED, whole, 0), (1, rest, whole * _COPIED)):
+        if turns:
+            with emit.tasks(turns, min(parts, turns), 1, 1) as ((begin, count), _), emit.loop(count) as turn:
+                at = emit.named(first + (begin + turn) * lanes)
+                kind = "float32" if lanes == 1 else f"float32x{lanes}"
+                read = emit.vector(arrays[place], at, lanes).astype(kind)
+                emit.store(copy, read - emit.broadcast(tirx.const(float(zero), "float32"), lanes), at, lanes)
+    return copy
 
 
 class _BatchTile:
@@ -89,6 +129,7 @@ class _BatchTile:
         self._left, self._right, self._target = arrays[0], arrays[1], arrays[-1]
         self._shape = kernel.parameter_shapes[-1]
         self._vectors, self._lanes, self._machine = vectors, lanes, machine
+        self._whole = kernel.dtype in dtypes.EIGHT_BITS
         self._by_lane = not machine.broadcasts_from_memory and lanes == machine.sum_lanes(product.dtype)
 
     def write(self, number: Any, row: Any, column: Any, rows: int) -> None:
@@ -112,9 +153,9 @@ class _BatchTile:
         for r in range(rows):
             for v in range(self._vectors):
                 with emit.lanes_of(lanes) as lane:
-                    value = float_sums.stored(
-                        self._epilogue.finish(sums.total(r, v, lane), indices(r, v, lane), self._load)
-                    )
+                    total = sums.total(r, v, lane)
+                    total = total.astype("int32") if self._whole else total
+                    value = float_sums.stored(self._epilogue.finish(total, indices(r, v, lane), self._load))
                     T.buffer_store(self._target, value, [target + (r * product.columns + v * lanes + lane)])
 
     def _multiply(self, sums: emit.Accumulators, left: Any, right: Any, steps: int) -> None:
