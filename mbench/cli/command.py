@@ -57,13 +57,18 @@ class Command(click.Command):
                 if first is None or first.between != error.between:
                     first, refusal = error, yielding.explained(ctx, error)
                 if found is None or not self._parsed_without(ctx, found):
+                    if refusal is error:
+                        raise
                     raise refusal from error
             except UsageError as error:
-                raise yielding.explained(ctx, error) from error
+                said = yielding.explained(ctx, error)
+                if said is error:
+                    raise
+                raise said from error
 
     def _parsed_without(self, ctx: click.Context, found: yielding.Collision) -> bool:
         """Parse once more without a default; return whether that can be: an argument may not be left out."""
-        if not ctx.params.get("quiet"):
+        if not ctx.params.get("quiet") or yielding.moves(found):
             printing.wait_with(yielding.note(ctx, found))
         ctx.default_map = {name: value for name, value in (ctx.default_map or {}).items() if name != found.default.name}
         ctx.params.clear()

@@ -21,6 +21,8 @@ DEFAULTS = "mbench.defaults"
 """Where a context keeps the defaults of its command, by parameter."""
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 _PLACE = ("--device", "--target")
+"""Where a run measures, and for what: a default of these gives way to what says that alone."""
+_MOVING = (*_PLACE, "--compile-only", "--resume", "--sweep")
 
 
 class Collision(NamedTuple):
@@ -38,11 +40,21 @@ def of(context: click.Context) -> Mapping[str, Default]:
 
 
 def collision(context: click.Context, error: CollisionError) -> Collision | None:
-    """Return the first of the options that exclude each other which is a default; None where none of them was typed."""
+    """Return the first of the options that exclude each other which is a default; None where none of them was typed.
+
+    Where a run measures never changes for how much is asked of it: the user would measure another machine.
+    """
     found = [each for name in error.between if (each := _parameter(context, name)) is not None]
     typed = [each for each in found if _source(context, each) is ParameterSource.COMMANDLINE]
     default = [each for each in found if _source(context, each) is ParameterSource.DEFAULT_MAP]
+    if not any(defaults.flag(each) in _MOVING for each in typed):
+        default = [each for each in default if defaults.flag(each) not in _PLACE]
     return Collision(default[0], typed[0]) if default and typed else None
+
+
+def moves(found: Collision) -> bool:
+    """Return whether a default that is not used says where a run measures."""
+    return defaults.flag(found.default) in _PLACE
 
 
 def _parameter(context: click.Context, name: str) -> click.Parameter | None:

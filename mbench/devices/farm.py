@@ -28,8 +28,12 @@ from mbench.measure.observation import Observation
 _JOIN_S = 90.0
 """How long the end waits for devices to be let go: the program that releases a place has as long."""
 _POLL_S = 0.2
-_BEFORE_THE_NETWORK = ("starting", "connecting")
-"""Stages of a job in which the network is not to blame, whatever fails."""
+_OF_THE_NETWORK = (
+    *("uploading", "loading", "checking", "warming up", "measuring", "measuring layers", "metering energy"),
+)  # fmt: skip
+"""Stages of a job in which the network may be to blame: before them, the device was not reached."""
+_MOST_UNREACHED = 3
+"""So often in a row a device may be right and yet not be reached for a job."""
 
 FarmWork = Callable[[FarmBoard, FarmTask, Report], Sequence[Observation]]
 """Measures all sessions of a task on a board."""
@@ -198,11 +202,18 @@ class DeviceFarm:
         except MeasureError as error:
             if self._tasks.over:
                 return False
-            begun = isinstance(error, WorkerDied) and error.stage not in _BEFORE_THE_NETWORK
+            begun = isinstance(error, WorkerDied) and error.stage in _OF_THE_NETWORK
             task.stage, task.detail = (error.stage, error.detail) if isinstance(error, WorkerDied) else (MEASURING, "")
             wrong = self._look(board)
-            self._tasks.failed(task, board.name, f"{board.name}: {error}", its_own=wrong is None and begun)
+            if wrong is None and not begun:
+                board.unreached += 1
+                if board.unreached < _MOST_UNREACHED:
+                    self._tasks.put_back(task)
+                    return True
+                wrong = str(error)
+            self._tasks.failed(task, board.name, f"{board.name}: {error}", its_own=wrong is None)
             return self._usable(board, None if wrong is None else str(error))
+        board.unreached = 0
         self._heard.put(FarmDone(task=task, board=board, seen=seen))
         self._tasks.done(task, board.name)
         return True

@@ -96,6 +96,8 @@ class FarmBoard:
         """Whether what a run does once on it is done."""
         self.doubtful = False
         """Whether what was measured there since the last check may be wrong: it is slower, or computes wrongly."""
+        self.unreached = 0
+        """How often in a row it was not reached for a job, although it is right."""
         self._reference, self._rules, self._clock = reference, rules, clock
         self._opener = opener or _Entered
         self._device: RpcDevice | None = None
@@ -211,6 +213,7 @@ class FarmBoard:
 
     def taken_back(self) -> None:
         """Note that it takes jobs again."""
+        self.unreached = 0
         self.set_aside[-1] = msgspec.structs.replace(self.set_aside[-1], returned=True)
 
     @property

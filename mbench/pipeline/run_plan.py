@@ -69,4 +69,5 @@ def _kind(job: Job) -> tuple[object, ...]:
     """Return what runs have in common whose sessions of a network take as long."""
     settings = job.settings
     asked = (settings.threads, settings.repeat, settings.layer_repeat, settings.measure_max_s, settings.sessions > 1)
-    return (job.host.name, job.host.cpu, job.target.name, job.device, job.device_name, settings.counts, *asked)
+    place = (job.host.name, job.host.cpu, job.target.name, job.device, job.device_name)
+    return (*place, settings.dtype, settings.counts, *asked)

@@ -44,7 +44,7 @@ class BuildsLeft:
                 self._took_s += now - began_s
             if name in self._waiting:
                 self._waiting.remove(name)
-        if stage == "compiling":
+        if stage in ("compiling", "failed"):
             self._begin(now)
 
     def _begin(self, now: float) -> None:

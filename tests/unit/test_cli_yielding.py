@@ -102,7 +102,6 @@ RUNS = (
     ("sessions = 3", "--compile-only", "sessions '3' is not used: --compile-only was given", "settings.sessions", 1),
     ("sessions = 3", "--target x86_64_v3", "sessions '3' is not used: --target x86_64_v3 was", "device", "emulated"),
     ("sessions = 3", "--device emulated --target x86_64_v3", "sessions '3' is not used", "device", "emulated"),
-    ("device = 'emulated'\ntarget = 'x86_64_v2'", "--sessions 3", "device 'emulated' is not", "settings.sessions", 3),
     ("sustain = '2min'", "--compile-only", "sustain '2min' is not used: --compile-only", "settings.sustain_s", None),
     ("sustain = '2min'", "--target x86_64_v3", "sustain '2min' is not used: --target", "settings.sustain_s", None),
     ("counts = true", "--compile-only", "counts is not used: --compile-only was given", "settings.counts", False),
@@ -143,6 +142,16 @@ def test_a_default_of_a_run_yields_to_what_is_typed(
     if path:
         assert of(made, path) == value
     assert job(*typed.split(), "--quiet")[1] == ""
+
+
+@pytest.mark.parametrize("place", ["device = 'emulated'\ntarget = 'x86_64_v2'", "target = 'raspberry_pi_4'"])
+@pytest.mark.parametrize("typed", [("--threads", "4"), ("--sessions", "3"), ("--sustain", "2min")])
+@pytest.mark.parametrize("quiet", [(), ("--quiet",)])
+def test_how_much_is_asked_never_changes_where_it_is_measured(
+    run: Mbench, place: str, typed: tuple[str, ...], quiet: tuple[str, ...]
+) -> None:
+    put(f"[run]\n{place}\n")
+    assert_one_line(run("run", NETWORK, *typed, *quiet), typed[0])
 
 
 @pytest.mark.parametrize("typed", ["x86_64_v2", "graviton2", "raspberry_pi_5", "host"])

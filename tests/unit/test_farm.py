@@ -115,29 +115,42 @@ def test_a_task_that_no_board_can_measure_is_lost_and_the_boards_stay() -> None:
     assert not [note for note in notes if "set aside" in note]
 
 
-@pytest.mark.parametrize("stage", ["starting", "connecting"])
-def test_who_was_not_reached_once_and_is_right_is_tried_again(stage: str) -> None:
+@pytest.mark.parametrize("stage", ["starting", "connecting", "waiting for a device (1 with the key 'pi4')"])
+def test_who_was_not_reached_and_is_right_is_tried_again(stage: str) -> None:
     tried: list[str] = []
 
-    def busy_once(name: str) -> Observation | str:
+    def busy_twice(name: str) -> Observation | str:
         if name == fakes.REFERENCE:
             return fakes.seen()
         tried.append(name)
-        return "another client has it" if len(tried) == 1 else fakes.seen()
+        return "another client has it" if len(tried) <= 2 else fakes.seen()
 
-    events, notes = ran([fakes.board("only", fakes.Device(busy_once, stage))], ["x", "y"])
+    events, notes = ran([fakes.board("only", fakes.Device(busy_twice, stage))], ["x", "y"], fakes.rules(tries=1))
     assert sorted(done(events)["only"]) == ["x", "y"]
     assert len(events) == 2
     assert not [note for note in notes if "set aside" in note]
 
 
-def test_who_is_never_reached_and_is_right_loses_a_task_after_its_tries() -> None:
+def test_who_is_never_reached_and_is_right_is_set_aside_and_its_task_goes_elsewhere() -> None:
     def busy(name: str) -> Observation | str:
         return fakes.seen() if name == fakes.REFERENCE else "another client has it"
 
-    events, _ = ran([fakes.board("only", fakes.Device(busy, "connecting"))], ["x"], fakes.rules(tries=3))
+    boards = [fakes.board("busy", fakes.Device(busy, "connecting")), fakes.board("free", fakes.Device(always))]
+    together = fakes.Together(2)
+    names = [f"n{index}" for index in range(4)]
+    events, _ = ran(boards, names, fakes.rules(tries=3), prepare=lambda *_: together.meet())
+    assert sorted(done(events)["free"]) == names
+    assert not [event for event in events if isinstance(event, FarmLost)]
+
+
+def test_who_is_never_reached_and_is_alone_loses_its_tasks_with_the_reason() -> None:
+    def busy(name: str) -> Observation | str:
+        return fakes.seen() if name == fakes.REFERENCE else "another client has it"
+
+    events, notes = ran([fakes.board("only", fakes.Device(busy, "connecting"))], ["x"])
     [lost] = [event for event in events if isinstance(event, FarmLost)]
-    assert (lost.task.tries, lost.task.reason) == (3, "only: another client has it")
+    assert lost.task.reason == "only: another client has it"
+    assert notes.count("only: set aside: another client has it") == 2
 
 
 def test_a_board_that_drifts_has_its_results_measured_again_elsewhere() -> None:

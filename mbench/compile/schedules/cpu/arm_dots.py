@@ -285,7 +285,7 @@ def of_rows(kernel: Kernel, machine: KernelMachine) -> RowPairs | None:
 
 
 def of_taps(kernel: Kernel, machine: KernelMachine) -> TapPairs | None:
-    """Return how 16 channels of a pixel are multiplied, where a processor has no dot products; None for others."""
+    """Return how the channels of a pixel are multiplied, where a processor has no dot products; None for others."""
     known = _known_pairs(kernel, machine)
     return None if known is None else TapPairs(name="smull", spare=4, cycles=2.0, **known)
 

@@ -67,7 +67,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     writer = emit.Writer(kernel)
     with writer.function() as arrays:
         if kernel.dtype in dtypes.EIGHT_BITS:
-            arrays[:2] = [_floats(kernel, arrays, place, grid[0]) for place in range(2)]
+            arrays[:2] = [_floats(kernel, arrays, place, grid[0] * grid[1]) for place in range(2)]
         tile = _BatchTile(writer, kernel, epilogue, product, arrays, vectors, lanes, machine)
         with (
             emit.tasks(product.batch * cut.count, grid[0], panels, grid[1]) as ((first, count), (panel, many)),

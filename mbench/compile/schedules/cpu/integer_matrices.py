@@ -102,7 +102,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     writer = emit.Writer(kernel, packed_elements=panels.elements)
     with writer.function() as arrays:
         output = ByteOutput.of(kernel, epilogue, writer, arrays[-1], machine)
-        laid = _laid(arrays[0], matmul, str(kernel.dtype), pair_parts)
+        laid = _laid(arrays[0], matmul, str(kernel.dtype), pair_parts * panel_parts)
         tile = _PairTile(matmul, panels, output, kernel.parameter_shapes[-1], (laid, arrays[1]))
         with emit.tasks(cut.count, pair_parts, count, panel_parts) as ((first_tile, tiles), (first_panel, here)):
             for step in emit.turns(here):
