@@ -52,6 +52,27 @@ def kernels_of(layer: ByteConv) -> list[Kernel]:
     return [Kernel(function) for _, function in to_relax.kernel_calls(to_relax.lower(graph).module)]
 
 
+def sums_of(layer: ByteConv) -> Kernel:
+    """Return the kernel that sums, of a layer as it is compiled."""
+    graph = folding.as_compiled(layer.graph()).graph
+    calls = to_relax.kernel_calls(to_relax.lower(graph).module)
+    return next(Kernel(function) for name, function in calls if "conv2d" in name)
+
+
+def at_their_ends(dtype: str) -> tuple[Graph, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return a pointwise layer with parameters and inputs: all values and weights are the least or the most.
+
+    Multipliers are such that sums leave the range of 32 bits.
+    """
+    graph = ByteConv(inputs=64, channels=48, zero_point=255 if dtype == "uint8" else -128, dtype=dtype).graph()
+    parameters, inputs = drawn(graph)
+    parameters["weight"][:] = np.where(np.arange(48).reshape(48, 1, 1, 1) % 2, -128, 127)
+    parameters["multiplier"][0, ::3] = 1e9
+    known = np.iinfo(dtype)
+    inputs["x"][:] = np.where(inputs["x"] > (known.max + known.min) // 2, known.max, known.min)
+    return graph, parameters, inputs
+
+
 def dot_of(machine: KernelMachine, layer: ByteConv | None = None) -> DotProduct:
     """Return the dot product that a layer has on a machine."""
     found = byte_dots.of(kernels_of(layer or ByteConv())[1], machine)

@@ -7,19 +7,15 @@ import dataclasses
 import byte_layers as layers
 import emulated_bytes as emulated
 import kernel_cases as kernels
-import numpy as np
 import pytest
 from byte_layers import ByteConv
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel_cases import Window
 
-from mbench.compile import to_relax
-from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.cpu import arm_dots, byte_dots
 from mbench.hardware import targets
-from mbench.networks import folding
 
 MATMUL, CONVOLUTION, DEPTHWISE = "cpu.integer_matmul", "cpu.integer_convolution", "cpu.integer_depthwise"
 DOTS = st.sampled_from(["sdot", "usdot"])
@@ -28,13 +24,6 @@ DOTS = st.sampled_from(["sdot", "usdot"])
 @pytest.fixture(autouse=True, scope="module")
 def emulator() -> None:
     emulated.needs_emulator()
-
-
-def kernel_of(layer: ByteConv) -> Kernel:
-    """Return the kernel that sums."""
-    lowered = to_relax.lower(folding.as_compiled(layer.graph()).graph)
-    found = [Kernel(function) for name, function in to_relax.kernel_calls(lowered.module) if "conv2d" in name]
-    return found[0]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +42,7 @@ def test_a_kernel_has_the_dot_product_that_its_processor_has(
     target: str, layer: ByteConv, name: str | None, shift: int | None
 ) -> None:
     machine = KernelMachine.of(targets.load(target))
-    found = byte_dots.of(kernel_of(layer), machine)
+    found = byte_dots.of(layers.sums_of(layer), machine)
     assert (found and found.name, found and found.shift) == (name, shift)
 
 
@@ -68,7 +57,7 @@ def test_a_kernel_has_the_dot_product_that_its_processor_has(
 )
 def test_rows_are_for_processors_without_dot_products(target: str, symmetric: bool, expected: bool | None) -> None:
     machine = KernelMachine.of(targets.load(target))
-    found = arm_dots.of_rows(kernel_of(ByteConv(symmetric=symmetric)), machine)
+    found = arm_dots.of_rows(layers.sums_of(ByteConv(symmetric=symmetric)), machine)
     assert (found and found.symmetric) == expected
 
 
@@ -79,7 +68,7 @@ def test_words_are_read_four_two_or_one_at_once() -> None:
 
 
 def test_tiles_leave_registers_for_values_and_weights() -> None:
-    dot = byte_dots.of(kernel_of(ByteConv()), emulated.machine_of("sdot"))
+    dot = byte_dots.of(layers.sums_of(ByteConv()), emulated.machine_of("sdot"))
     assert dot is not None
     assert (5, 4) in dot.tiles()
     assert all(rows * vectors + rows + vectors + 2 <= 32 for rows, vectors in dot.tiles())
@@ -131,13 +120,7 @@ def test_depthwise_convolutions_are_exact(layer: ByteConv, window: Window, dot: 
 @pytest.mark.parametrize("dot", ["sdot", "usdot"])
 def test_extremes_are_exact(dtype: str, dot: str) -> None:
     """All values and all weights at their ends, and multipliers with which sums leave the range of 32 bits."""
-    graph = ByteConv(inputs=64, channels=48, zero_point=255 if dtype == "uint8" else -128, dtype=dtype).graph()
-    parameters, inputs = layers.drawn(graph)
-    parameters["weight"][:] = np.where(np.arange(48).reshape(48, 1, 1, 1) % 2, -128, 127)
-    parameters["multiplier"][0, ::3] = 1e9
-    known = np.iinfo(dtype)
-    inputs["x"][:] = np.where(inputs["x"] > (known.max + known.min) // 2, known.max, known.min)
-    program = emulated.exact(graph, parameters, inputs, dot)
+    program = emulated.exact(*layers.at_their_ends(dtype), dot)
     assert MATMUL in program.rules.values()
 
 

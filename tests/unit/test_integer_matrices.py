@@ -13,12 +13,9 @@ from byte_layers import ByteConv
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbench.compile import to_relax
-from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.cpu import arm_dots, integer_matrices
 from mbench.hardware import targets
-from mbench.networks import folding
 
 RULE, OTHER = "cpu.integer_matrices", "cpu.integer_matmul"
 INSTRUCTION = "usmmla"
@@ -27,12 +24,6 @@ INSTRUCTION = "usmmla"
 @pytest.fixture(autouse=True, scope="module")
 def emulator() -> None:
     emulated.needs_emulator()
-
-
-def kernel_of(layer: ByteConv) -> Kernel:
-    """Return the kernel that sums."""
-    lowered = to_relax.lower(folding.as_compiled(layer.graph()).graph)
-    return next(Kernel(function) for name, function in to_relax.kernel_calls(lowered.module) if "conv2d" in name)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +38,7 @@ def kernel_of(layer: ByteConv) -> Kernel:
     ],
 )
 def test_matrices_are_for_processors_with_i8mm(target: str, layer: ByteConv, name: str | None) -> None:
-    found = arm_dots.of_matrices(kernel_of(layer), KernelMachine.of(targets.load(target)))
+    found = arm_dots.of_matrices(layers.sums_of(layer), KernelMachine.of(targets.load(target)))
     assert (found and found.name) == name
 
 
@@ -59,7 +50,7 @@ def test_eight_weights_of_a_channel_lie_side_by_side() -> None:
 
 
 def test_tiles_leave_registers_for_values_and_weights() -> None:
-    dot = arm_dots.of_matrices(kernel_of(ByteConv()), emulated.machine_of(INSTRUCTION))
+    dot = arm_dots.of_matrices(layers.sums_of(ByteConv()), emulated.machine_of(INSTRUCTION))
     assert dot is not None
     assert (4, 3) in dot.tiles()
     assert all(2 * pairs * vectors + pairs + 2 <= 32 for pairs, vectors in dot.tiles())
@@ -81,13 +72,7 @@ def test_pointwise_convolutions_are_exact(layer: ByteConv, height: int, width: i
 @pytest.mark.parametrize("dtype", ["uint8", "int8"])
 def test_extremes_are_exact(dtype: str) -> None:
     """All values and all weights at their ends, and multipliers with which sums leave the range of 32 bits."""
-    graph = ByteConv(inputs=64, channels=48, zero_point=255 if dtype == "uint8" else -128, dtype=dtype).graph()
-    parameters, inputs = layers.drawn(graph)
-    parameters["weight"][:] = np.where(np.arange(48).reshape(48, 1, 1, 1) % 2, -128, 127)
-    parameters["multiplier"][0, ::3] = 1e9
-    known = np.iinfo(dtype)
-    inputs["x"][:] = np.where(inputs["x"] > (known.max + known.min) // 2, known.max, known.min)
-    program = emulated.exact(graph, parameters, inputs, INSTRUCTION, emulated.machine_of(INSTRUCTION, cores=1))
+    program = emulated.exact(*layers.at_their_ends(dtype), INSTRUCTION, emulated.machine_of(INSTRUCTION, cores=1))
     assert RULE in program.rules.values()
 
 
@@ -110,12 +95,12 @@ def test_linear_layers_are_exact(rows: int, reduction: int, columns: int, rule: 
 )
 def test_it_is_taken_where_it_pays(layer: ByteConv, expected: bool) -> None:
     machine = emulated.machine_of(INSTRUCTION, cores=1)
-    assert integer_matrices.pays(kernel_of(layer), machine) is expected
-    assert not integer_matrices.pays(kernel_of(layer), emulated.machine_of("usdot", cores=1))
+    assert integer_matrices.pays(layers.sums_of(layer), machine) is expected
+    assert not integer_matrices.pays(layers.sums_of(layer), emulated.machine_of("usdot", cores=1))
 
 
 def test_a_tile_that_is_larger_than_all_rows_is_refused() -> None:
-    kernel, machine = kernel_of(ByteConv(height=1, width=3)), emulated.machine_of(INSTRUCTION)
+    kernel, machine = layers.sums_of(ByteConv(height=1, width=3)), emulated.machine_of(INSTRUCTION)
     parameters = {"pairs": 3, "vectors": 1, "pair_parts": 1, "panel_parts": 1}
     with pytest.raises(ValueError, match="a tile of 3 pairs of rows is larger than 3 rows"):
         integer_matrices.build(kernel, machine, parameters)

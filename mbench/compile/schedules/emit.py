@@ -19,6 +19,9 @@ from mbench.compile import bfloat16
 from mbench.compile.kernel import Kernel
 from mbench.core import dtypes
 
+_MAPPED = 16
+"""Elements at once of `mapped`."""
+
 
 class Writer:
     """Writes one kernel. Its parameters are those of `kernel`, seen as flat arrays; the weights may be packed.
@@ -93,6 +96,16 @@ def floats(array: Any, start: Any, lanes: int) -> Any:
 def store(array: Any, value: Any, start: Any, lanes: int) -> None:
     """Store `lanes` elements at `start`."""
     T.buffer_store(array, value, [start if lanes == 1 else tirx.Ramp(start, 1, lanes)])
+
+
+def mapped(source: Any, target: Any, size: int, parts: int, function: Callable[[Any, int], Any]) -> None:
+    """Store `function(elements, lanes)` of all elements, sixteen at once and then one by one, as so many tasks."""
+    whole, rest = divmod(size, _MAPPED)
+    for lanes, turns, first in ((_MAPPED, whole, 0), (1, rest, whole * _MAPPED)):
+        if turns:
+            with tasks(turns, min(parts, turns), 1, 1) as ((begin, count), _), loop(count) as turn:
+                at = named(first + (begin + turn) * lanes)
+                store(target, function(vector(source, at, lanes), lanes), at, lanes)
 
 
 def indices(shape: Sequence[int], row: Any, column: Any) -> list[Any]:

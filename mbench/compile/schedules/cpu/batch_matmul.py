@@ -25,7 +25,6 @@ from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 from mbench.core import dtypes
 
 _GRIDS = 2
-_COPIED = 16
 _EXACT = 1 << 24
 """Up to here float32 has all whole numbers."""
 
@@ -100,14 +99,12 @@ def _floats(kernel: Kernel, arrays: list[Any], place: int, parts: int) -> Any:
     """Write the pass that makes numbers of 8 bits float32, without their zero point; return the array of them."""
     size, zero = math.prod(kernel.parameter_shapes[place]), kernel.zero_points[place]
     copy = T.alloc_buffer((size,), dtypes.DEFAULT)
-    whole, rest = divmod(size, _COPIED)
-    for lanes, turns, first in ((_COPIED, whole, 0), (1, rest, whole * _COPIED)):
-        if turns:
-            with emit.tasks(turns, min(parts, turns), 1, 1) as ((begin, count), _), emit.loop(count) as turn:
-                at = emit.named(first + (begin + turn) * lanes)
-                kind = "float32" if lanes == 1 else f"float32x{lanes}"
-                read = emit.vector(arrays[place], at, lanes).astype(kind)
-                emit.store(copy, read - emit.broadcast(tirx.const(float(zero), "float32"), lanes), at, lanes)
+
+    def centred(given: Any, lanes: int) -> Any:
+        found = given.astype("float32" if lanes == 1 else f"float32x{lanes}")
+        return found - emit.broadcast(tirx.const(float(zero), "float32"), lanes)
+
+    emit.mapped(arrays[place], copy, size, parts, centred)
     return copy
 
 

@@ -14,7 +14,7 @@ from mbench.compile.schedules.cpu import dots
 from mbench.compile.schedules.cpu.dots import DotProduct
 
 _LANES = 8
-_COPIED, _SIGN = 16, 128
+_SIGN = 128
 _OFTEN = 4
 """Panels of weights from which on words are laid out anew for them."""
 
@@ -26,15 +26,12 @@ def copied(values: Any, matmul: Matmul, parts: int, *, flipped: bool, room: int 
     """
     size = matmul.rows * matmul.reduction
     copy = T.alloc_buffer((size + room,), "uint8")
-    whole, rest = divmod(size, _COPIED)
-    for lanes, turns, first in ((_COPIED, whole, 0), (1, rest, whole * _COPIED)):
-        if turns:
-            with emit.tasks(turns, min(parts, turns), 1, 1) as ((begin, count), _), emit.loop(count) as turn:
-                at = emit.named(first + (begin + turn) * lanes)
-                kind = "uint8" if lanes == 1 else f"uint8x{lanes}"
-                read = tirx.reinterpret(kind, emit.vector(values, at, lanes))
-                flip = emit.broadcast(tirx.const(_SIGN, "uint8"), lanes)
-                emit.store(copy, tirx.bitwise_xor(read, flip) if flipped else read, at, lanes)
+
+    def read(given: Any, lanes: int) -> Any:
+        found = tirx.reinterpret("uint8" if lanes == 1 else f"uint8x{lanes}", given)
+        return tirx.bitwise_xor(found, emit.broadcast(tirx.const(_SIGN, "uint8"), lanes)) if flipped else found
+
+    emit.mapped(values, copy, size, parts, read)
     return copy
 
 

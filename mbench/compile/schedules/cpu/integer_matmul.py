@@ -39,7 +39,7 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
 
 
 def quickest_cycles(kernel: Kernel, machine: KernelMachine) -> float | None:
-    """Return the cycles of the busiest core by the first candidate, as the model has them; None where there is none."""
+    """Return the least cycles of the busiest core that the model has for a candidate; None where there is none."""
     matmul, dot = kernel.matmul, byte_dots.of(kernel, machine)
     ranked = _ranked(matmul, dot, machine) if matmul is not None and dot is not None else []
     return ranked[0][0] if ranked else None
