@@ -41,7 +41,7 @@ def _time(text: str) -> float:
 @options.device("Where to measure.")
 @options.threads
 @options.dtype
-@options.batch
+@options.batch_of_all
 @click.option(
     "--max-latency", "max_latency_s", type=_amount("--max-latency", "seconds"), default=None,
     metavar="TIME", help="Of a run, in the median: 20ms.",

@@ -62,8 +62,9 @@ def gate(
     which. The builds are those that 'run --keep-artifacts' kept beside the
     records, or else those in the cache.
 
-    A SELECTOR is [VARIANT:][network.|layer.|OP.]METRIC: latency=3%,
-    layer.instructions=1%, 'mobilenet_v1_0.25_*:depthwise_conv2d.latency=9%'.
+    A SELECTOR is [VARIANT:][network.|layer.|OP.|role.ROLE.|block.BLOCK.]METRIC:
+    latency=3%, layer.instructions=1%, role.project.latency=5%,
+    'mobilenet_v1_0.25_*:depthwise_conv2d.latency=9%'.
 
     Exit code: 0 passed, 1 regressed, 3 no verdict, 4 not measured: a network
     could not be built or measured.

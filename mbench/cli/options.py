@@ -49,6 +49,9 @@ _BATCHES = click.types.FuncParamType(_batches)
 batch = click.option(
     "--batch", type=_BATCHES, default=None, metavar="N[,N...]", help="Images a run, or several sizes.  [default: 1]"
 )
+batch_of_all = click.option(
+    "--batch", type=_BATCHES, default=None, metavar="N", help="Images a run, one size for all.  [default: 1]"
+)
 
 
 def one_batch(sizes: tuple[int, ...] | None) -> int:
@@ -140,10 +143,10 @@ sustain = click.option(
 )  # fmt: skip
 
 
-def device(text: str) -> Callable[[_Command], _Command]:
-    """Return the option `--device`; `text` says what is done there."""
+def device(text: str, usual: str = "local, else emulated") -> Callable[[_Command], _Command]:
+    """Return the option `--device`; `text` says what is done there, `usual` where, unless it is given."""
     return click.option(
-        "--device", type=completing.DEVICE, default=None, metavar="D", help=f"{text}  [default: the target's]"
+        "--device", type=completing.DEVICE, default=None, metavar="D", help=f"{text}  [default: {usual}]"
     )
 
 

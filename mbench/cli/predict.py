@@ -17,7 +17,7 @@ from mbench.cli.command import command
 @options.device("Where it was measured.")
 @options.threads
 @options.dtype
-@options.batch
+@options.batch_of_all
 @click.option("--accuracies", type=PATH, default=None, metavar="FILE.csv", help="Accuracies of your own: name,top1.")
 @options.input_shapes
 @options.inputs

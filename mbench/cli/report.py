@@ -23,7 +23,11 @@ from mbench.cli.command import command
     help="Put plotly's script into the page, or once beside the pages of a folder.",
 )
 def report(paths: tuple[Path, ...], output: Path, plotlyjs: Literal["inline", "directory"]) -> None:
-    """Make one page of one or several records, or of all in a folder."""
+    """Make one page of one or several records, or of all in a folder.
+
+    RECORD may also be a file of 'mbench fit' or of a sweep, given alone: each
+    has a page of its own.
+    """
     from mbench.core import no_gc
 
     with no_gc.not_collected():

@@ -50,7 +50,7 @@ _LOOKED_AT = 5
 @click.option("--quick", is_flag=True, help="One session: sooner done, blind to how far processes lie apart.")
 @click.option(
     "--wait-quiet", is_flag=False, flag_value="60s", default=None, metavar="[TIME]",
-    help="Wait for a quiet, cool machine, at most so long.  [default: 60s]",
+    help="Wait for a quiet, cool machine, at most TIME, or 60s without it.  [default: not at all]",
 )  # fmt: skip
 @click.option(
     "--repeat", type=click.IntRange(3, 100_000), default=None,

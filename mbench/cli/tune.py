@@ -14,7 +14,7 @@ from mbench.core import exits, plain
 @command(short_help="Find quicker ways to make kernels; 'run' uses them.")
 @click.argument("networks", type=completing.NETWORK, nargs=-1, required=True, metavar="NETWORK...")
 @options.target
-@options.device("Where to measure.")
+@options.device("Where to measure.", usual="local")
 @options.threads
 @options.dtype
 @options.input_shapes

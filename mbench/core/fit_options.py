@@ -16,7 +16,7 @@ Positive = Annotated[float, Meta(gt=0, le=1e18)]
 
 
 class FitOptions(SharedOptions, frozen=True, kw_only=True):
-    """DeviceLimits of a device, and how long to search. SI units.
+    """Limits of a device, and how long to search. SI units.
 
     Example:
         `FitOptions(max_latency_s=0.02, max_memory_bytes=4e6, dtype="float32,int8")`
@@ -41,7 +41,7 @@ class FitOptions(SharedOptions, frozen=True, kw_only=True):
     candidates: tuple[str, ...] = ()
     """Files of your own networks, as `models/*.onnx`."""
     time_s: Patience = 300.0
-    """Seconds after which nothing more is measured."""
+    """Seconds: nothing is begun that is expected to end after them, but for the first measurement."""
     output: Path = Path("mbench-results")
     """The folder for the record and the page."""
 

@@ -122,6 +122,7 @@ class Target(Strict, frozen=True, kw_only=True):
     description: Text
     aliases: Texts = ()
     default_device: Literal["local", "emulated"]
+    """Where its code usually runs. A run without `--device` asks this machine: locally if it can, else emulated."""
     threads: Threads
     tvm: Annotated[dict[Text, Text | Count], Meta(max_length=MOST_KEYS)]
     """The TVM target, as `tvm.target.Target` takes it; but `mattr` is one text, such as `+avx512bf16,+avx512vnni`."""

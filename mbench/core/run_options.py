@@ -89,7 +89,7 @@ class SharedOptions(CheckedOptions, frozen=True, kw_only=True):
 
     device: str | None = None
     """Where to run: `local`, `emulated`, `rpc://HOST:PORT`, a farm's `FILE.toml` (docs/farm.md), or a name given by
-    `mbench device add`; None: the target's own."""
+    `mbench device add`; None: this machine if it can execute the target's code, else emulation."""
     threads: Threads | None = None
     """None: one for each core, within the processor quota."""
     dtype: str | None = None

@@ -33,7 +33,7 @@ class SweepDefinition(Strict, frozen=True, kw_only=True):
     """Names, grids, files, functions, as `mbench run` takes them."""
     targets: _Words = ("host",)
     devices: dict[Text, Text | _Words] = {}
-    """A device or several by target; `default` is of the targets that are not named here. None: the target's own."""
+    """A device or several by target; `default` is of the targets that are not named here. None: as `mbench run`."""
     dtypes: _Words | None = None
     """None: what a name or a file says, or float32."""
     threads: Annotated[tuple[Threads, ...], Meta(min_length=1)] | None = None
