@@ -17,7 +17,7 @@ from mbench.cli.tune import tune
 from mbench.core.errors import UsageError
 from mbench.core.run_options import RunOptions, TuneOptions
 
-OWN = {"-o", "--device", "--html", "--markdown", "--timeout"}
+OWN = {"-o", "--batch", "--device", "--html", "--markdown", "--timeout"}
 """Options that each command explains in its own words."""
 
 

@@ -1,8 +1,11 @@
-"""The workflow that publishes a release: valid by GitHub's schema, with no more rights than it needs."""
+"""What a release is made by: the workflow, valid by GitHub's schema and with no more rights than it needs, and tox."""
 
 from __future__ import annotations
 
+import configparser
+import itertools
 import json
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -49,3 +52,20 @@ def test_it_is_tried_on_every_python_that_the_package_names() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     named = [text.rpartition(" ")[2] for text in project["classifiers"] if "Python :: 3." in text]
     assert JOBS["try"]["strategy"]["matrix"]["python"] == named
+
+
+def test_the_environments_of_tox_have_the_floors_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    known = dict(map(_named, itertools.chain(project["dependencies"], *project["optional-dependencies"].values())))
+    tox = configparser.ConfigParser(interpolation=None, strict=False)
+    tox.read(ROOT / "tox.ini", encoding="utf-8")
+    deps = [_named(line) for name in tox.sections() for line in tox.get(name, "deps", fallback="").split("\n") if line]
+    assert len([name for name, _ in deps if name in known]) > 20
+    assert [(name, floor) for name, floor in deps if floor != known.get(name, floor)] == []
+
+
+def _named(requirement: str) -> tuple[str, str]:
+    """Return a requirement's name, and which versions it takes."""
+    name = re.match(r"[\w.-]+", requirement)
+    assert name, requirement
+    return name[0], requirement.removeprefix(name[0])
