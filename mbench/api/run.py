@@ -84,6 +84,8 @@ def resume(
 ) -> Record:
     """Go on with the run that wrote a record, with the record's own settings; return the record.
 
+    Networks that were finished stay; the others are measured whole.
+
     Args:
         path: the record's file; it is written again after every step.
         use_cache: whether builds and calibrations of before may be used.

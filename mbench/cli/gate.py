@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 @click.option("--sensitivity", "sensitivities", multiple=True, metavar="SELECTOR=PERCENT", help="Not to be missed.")
 @options.file("--accepted", "Changes agreed to.  [default: mbench-accepted.toml, if there]")
 @options.allowed
-@click.option("--processes", type=click.IntRange(8, 200), default=8, show_default=True, help="First look, at least.")
-@click.option("--update-baseline", is_flag=True, help="Unless HEAD is worse, replace BASE by it.")
+@click.option(
+    "--processes", type=click.IntRange(8, 200), default=8, show_default=True,
+    help="Processes of the first look of --paired, at least.",
+)  # fmt: skip
+@click.option("--update-baseline", is_flag=True, help="If the gate passes, replace BASE by HEAD.")
 @options.new_file("--junit", "Write JUnit XML.")
 @options.new_file("--markdown", "Append Markdown, as for a job summary.")
 @options.new_file("--benchmark-action", "Write JSON for github-action-benchmark.")

@@ -2,7 +2,7 @@
 
 `local` measures on this machine, on its CPU or its GPU, in a worker process of its own; `emulated` checks and counts
 under QEMU; `rpc` measures on a machine at the other end of TVM's RPC. Each has its opener in `OPENERS`, by kind.
-Other packages add kinds by entry points.
+Other packages add kinds by entry points. A farm is several boards at once: see `farm`.
 """
 
 from __future__ import annotations

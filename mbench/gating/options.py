@@ -35,7 +35,7 @@ class GateOptions(CheckedOptions, frozen=True, kw_only=True):
     processes: Annotated[int, Meta(ge=8, le=200)] = 8
     """Processes of the first look of a paired comparison, at least."""
     update_baseline: bool = False
-    """Unless the head is worse, put its record and artifacts in the base's place."""
+    """If the gate passes, put the head's record and artifacts in the base's place."""
     outputs: dict[str, Path] = {}
     """Files to write, by form: see `mbench.gating.outputs.files.FORMS`."""
 

@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 
 METHOD = (
     "one run a sample, between two events of the device (CUDA events), launches included, as a CUDA graph where the "
-    "library has one; two copies of the program in one process, alternating in blocks"
+    "library has one; several fresh processes, each warmed up"
 )
 TIME_BALANCE_METHOD = (
     "layers: device events around each kernel, the device held back until the run was queued; the event overhead is "

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mbench.measure import events
+from mbench.measure import events, latency
 
 KERNEL_S = 5e-6
 LAUNCH_S = 20e-6
@@ -165,3 +165,7 @@ def test_each_kernel_can_be_called_again_alone() -> None:
     assert device.device_s - before == pytest.approx(LAUNCH_S + 2 * KERNEL_S)
     assert vm.instrument("f", "k0", True, None) == 0, "nothing is kept afterwards"
     assert len(calls) == 3
+
+
+def test_the_method_says_as_that_of_a_cpu_which_processes_there_are() -> None:
+    assert events.METHOD.rpartition("; ")[2] == latency.METHOD.rpartition("; ")[2]
