@@ -254,7 +254,7 @@ def _worth(observed: Observed) -> tuple[bool, bool]:
 
 
 def _address(job: Job) -> str:
-    """Return where the records of a job's machine, target, threads and settings lie."""
+    """Return where the records of a job's machine, target, device and threads lie."""
     machine = job.host if device_kinds.of(job.device).here else None
     target = (job.target.name, job.target.tvm) if machine else job.target  # a host's clock is read anew each time
     parts = (
