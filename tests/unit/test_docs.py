@@ -210,3 +210,9 @@ def test_every_rule_that_is_named_exists() -> None:
 def test_the_api_names_each_of_its_modules() -> None:
     listed = re.findall(r"^(\w+) {2,}\S", api.__doc__ or "", re.MULTILINE)
     assert set(listed) == {file.stem for file in Path(api.__file__).parent.glob("*.py")} - {"__init__"}
+
+
+def test_every_variable_of_the_environment_is_explained() -> None:
+    source = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "mbench").rglob("*.py"))
+    table = rows_of("docs/command-line.md", "| variable | names | without it |")
+    assert set(table) == set(re.findall(r'"(MBENCH_[A-Z_]+[A-Z])"', source))
