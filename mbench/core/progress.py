@@ -54,6 +54,8 @@ class RunPlan:
     """How many of them are repeated, as a share, by runs of before."""
     load_s: float = 0.0
     """How long each network runs without a pause after its sessions."""
+    side_by_side: bool = False
+    """Whether networks are measured side by side, by the devices of a farm."""
 
 
 class Progress(Protocol):

@@ -12,7 +12,7 @@ from mbench.core.errors import MbenchError
 from mbench.core.progress import NetworkPlan, RunPlan
 from mbench.core.records import Variant
 from mbench.core.session_times import SessionTime
-from mbench.hardware import targets
+from mbench.hardware import device_kinds, targets
 from mbench.networks import architectures
 from mbench.pipeline.job import Job
 
@@ -34,7 +34,10 @@ def of(job: Job, builders: int | None) -> RunPlan:
         networks = _networks(job, seen)
     load_s = 0.0 if job.settings.sustain_s is None else job.settings.sustain_s
     repeated = statistics.fmean(each.repeated for each in seen) if seen else 0.0
-    return RunPlan(networks=networks, builders=builders, sessions=sessions, repeated=repeated, load_s=load_s)
+    return RunPlan(
+        networks=networks, builders=builders, sessions=sessions, repeated=repeated, load_s=load_s,
+        side_by_side=device_kinds.of(job.device).farm,
+    )  # fmt: skip
 
 
 def keep(job: Job, took_s: Mapping[str, Sequence[float]]) -> None:

@@ -13,12 +13,12 @@ from rich.text import Text
 
 from mbench.core.progress import RunPlan
 from mbench.terminal.builds_left import Clock
-from mbench.terminal.time_left import Estimator, RunLeft, ShareLeft, read
+from mbench.terminal.time_left import Estimator, FarmLeft, RunLeft, ShareLeft, read
 
 BUILT = 0.3
+"""How much of a network's work is done once it is compiled; its sessions share the rest."""
 LOADED = 0.7
 """How much of it is done before it runs under load, where it does."""
-"""How much of a network's work is done once it is compiled; its sessions share the rest."""
 SESSION_SHARES = {
     "connecting": 0.0,
     "loading": 0.0,
@@ -164,7 +164,11 @@ class Bars:
             if shares is None
             else functools.partial(share, shares=shares)
         )
-        self.left: Estimator = RunLeft(names, plan, clock) if shares is None else ShareLeft(names, self._share, clock)
+        self.left: Estimator
+        if shares is not None:
+            self.left = ShareLeft(names, self._share, clock)
+        else:
+            self.left = FarmLeft(names, clock) if plan.side_by_side else RunLeft(names, plan, clock)
         longest = max(map(len, names), default=0)
         self.progress = Progress(
             TextColumn("{task.description}", markup=False),

@@ -254,6 +254,47 @@ class RunLeft:
         return None if builds_s is None or sessions_s is None else builds_s + sessions_s
 
 
+class FarmLeft:
+    """The time left of a run whose networks are measured side by side: as much for sessions to come as for those over.
+
+    Nothing is known before one is over: how many devices are right shows only then.
+    """
+
+    def __init__(self, names: Sequence[str], clock: Clock = time.monotonic) -> None:
+        """Begin; `clock` in seconds."""
+        self._clock = clock
+        self._done = dict.fromkeys(names, 0.0)
+        """Of the sessions of each network, the share that is over."""
+        self._began_s: float | None = None
+        """When the first session began."""
+        self._over_s = 0.0
+        """When the last one ended."""
+
+    def stage(self, variant: str, stage: str, fraction: float) -> None:
+        """Hear of a stage."""
+        said = read(stage)
+        if variant not in self._done or said.name == "compiling":
+            return
+        if said.name == "failed" and self._began_s is None:
+            del self._done[variant]  # it was not built: no device takes time for it
+            return
+        now = self._clock()
+        if self._began_s is None:
+            self._began_s = now
+        over = said.name in ("done", "failed")
+        share = 1.0 if over else (said.number - 1) / max(said.number, said.of)
+        if share != self._done[variant]:
+            self._done[variant], self._over_s = share, now
+
+    def seconds(self) -> float | None:
+        """Return the seconds that are left; None until a session is over."""
+        done = sum(self._done.values()) / len(self._done) if self._done else 0.0
+        if self._began_s is None or not done:
+            return None
+        left_s = (self._over_s - self._began_s) * (1 - done) / done
+        return max(0.0, left_s - (self._clock() - self._over_s))
+
+
 class ShareLeft:
     """The time left of other work: as much for what is to do as it took for what is done."""
 

@@ -83,3 +83,8 @@ def test_what_is_wrong_with_a_network_is_left_to_the_run(job: Job, monkeypatch: 
 
     monkeypatch.setattr(architectures, "layers", broken)
     assert run_plan.of(job, 2).networks == {}
+
+
+def test_networks_are_measured_side_by_side_on_a_farm_alone(job: Job) -> None:
+    on_farm = msgspec.structs.replace(job, device="farm")
+    assert (run_plan.of(job, 2).side_by_side, run_plan.of(on_farm, 2).side_by_side) == (False, True)

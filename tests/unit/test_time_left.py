@@ -6,10 +6,11 @@ import random
 from collections.abc import Callable, Iterator
 
 import pytest
+from rich.console import Console
 
 from mbench.core.progress import NetworkPlan, RunPlan
-from mbench.terminal import time_left
-from mbench.terminal.time_left import Estimator, RunLeft, SessionsLeft, SessionStage, ShareLeft
+from mbench.terminal import progress, time_left
+from mbench.terminal.time_left import Estimator, FarmLeft, RunLeft, SessionsLeft, SessionStage, ShareLeft
 
 NAMES = ("small", "middle", "large", "larger")
 HOLDS_WITHIN = 0.3
@@ -423,3 +424,55 @@ def test_once_all_had_their_sessions_it_is_known_how_many_are_repeated() -> None
             left.stage(name, f"{number}/{of} measured", 1.0)
     left.stage("middle", "done", 1.0)
     assert left.seconds() == pytest.approx(2.0)
+
+
+# --------------------------------------------------------------------------------------------------------------- farms
+PAIRS = (("small", "middle"), ("large", "larger"))
+
+
+def run_on_two_devices(world: World, left: Estimator, seconds: float = 20.0) -> float:
+    """Measure two networks side by side, then the other two, in five sessions each; return when the first was over."""
+    began_s = world.now_s
+    for pair in PAIRS:
+        for number in range(1, 6):
+            for stage, part in STAGES.items():
+                for name in pair:
+                    left.stage(name, f"{number}/5 {stage}", 0.0)
+                world.passes(seconds * part, left)
+        for name in pair:
+            left.stage(name, "done", 1.0)
+    return began_s + seconds
+
+
+def test_of_devices_side_by_side_it_holds_once_a_session_is_over() -> None:
+    world = World()
+    left = FarmLeft((*NAMES, "broken"), world.clock)
+    build(world, left)
+    left.stage("broken", "failed", 1.0)
+    known_s = run_on_two_devices(world, left)
+    assert {said for at, said in world.said if at < known_s} == {None}
+    assert max(world.errors(known_s)) < HOLDS_WITHIN
+    assert left.seconds() == 0.0
+
+
+def test_devices_side_by_side_are_no_sessions_in_turn() -> None:
+    world = World()
+    run_on_two_devices(world, SessionsLeft(NAMES, world.clock))
+    assert max(world.errors()) > 2 * HOLDS_WITHIN
+
+
+def test_of_devices_with_one_session_a_network_it_is_known_once_one_is_done() -> None:
+    world = World()
+    left = FarmLeft(NAMES[:2], world.clock)
+    left.stage("small", "measuring", 0.0)
+    world.now_s += 8.0
+    assert left.seconds() is None
+    left.stage("small", "done", 1.0)
+    assert left.seconds() == pytest.approx(8.0)
+    world.now_s += 3.0
+    assert left.seconds() == pytest.approx(5.0)
+
+
+def test_bars_show_that_of_devices_side_by_side_on_a_farm_alone() -> None:
+    for plan, kind in ((RunPlan(side_by_side=True), FarmLeft), (RunPlan(), RunLeft)):
+        assert isinstance(progress.Bars(Console(quiet=True), NAMES, plan=plan).left, kind)
