@@ -20,6 +20,7 @@ LOADED = 0.7
 """How much of it is done before it runs under load, where it does."""
 """How much of a network's work is done once it is compiled; its sessions share the rest."""
 SESSION_SHARES = {
+    "reading": 0.0,
     "connecting": 0.0,
     "loading": 0.0,
     "uploading": 0.05,
