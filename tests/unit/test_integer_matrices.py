@@ -91,8 +91,8 @@ def test_linear_layers_are_exact(rows: int, reduction: int, columns: int, rule: 
     [
         (ByteConv(height=14, width=14, inputs=64, channels=128), 1, True),
         (ByteConv(height=56, width=56, inputs=8, channels=48), 1, False),  # too few multiply-adds for each output
-        # Of both rules, the quickest tile would look bytes up one by one and is not taken; of those that are, the tile of
-        # matrices is quicker by 6 %, where the others differ by 3 %.
+        # Of both rules, the quickest tile would look bytes up one by one and is not taken. Of those that are, the tile
+        # of matrices is quicker by 6 %; the others differ by 3 %.
         (ByteConv(height=14, width=14, inputs=64, channels=384, table=True), 72, True),
     ],
 )
