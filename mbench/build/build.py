@@ -10,6 +10,7 @@ import hashlib
 import importlib.metadata
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 _LONGEST = 80
 """Characters that a message quotes of what went into a build."""
+_NETWORK = "variant"
+"""Among what decides a build, what is a network's own."""
 _VERSIONED = ("apache-tvm", "apache-tvm-ffi", "torch", "numpy")
 
 
@@ -47,7 +50,7 @@ def digest_inputs(variant: Variant, target: Target, choices: Choices = NO_CHOICE
     rest TVM splits loops at run time.
     """
     described = {
-        "variant": msgspec.json.encode(variant).decode(),
+        _NETWORK: _described(variant),
         "tvm_target": msgspec.json.encode(target.tvm, order="deterministic").decode(),
         "machine": msgspec.json.encode(KernelMachine.of(target), order="deterministic").decode(),
         "sources": _source_digest(),
@@ -79,6 +82,25 @@ def _linker(target: Target) -> str:
 def digest(inputs: dict[str, str]) -> str:
     """Return the address of an artifact: 32 hexadecimal digits."""
     return hashlib.sha256(msgspec.json.encode(inputs, order="deterministic")).hexdigest()[:32]
+
+
+def digests(networks: Iterable[Variant], target: Target, choices: Choices = NO_CHOICES) -> dict[str, str]:
+    """Return the address of each network's artifact by the network's name.
+
+    What decides all builds of a target is looked up once for each family: thousands of networks take a moment.
+    """
+    shared: dict[str, dict[str, str]] = {}
+    found = {}
+    for network in networks:
+        group = "" if network.imported else network.family
+        if group not in shared:
+            shared[group] = digest_inputs(network, target, choices)
+        found[network.name] = digest({**shared[group], _NETWORK: _described(network)})
+    return found
+
+
+def _described(network: Variant) -> str:
+    return msgspec.json.encode(network).decode()
 
 
 def _source_digest() -> str:

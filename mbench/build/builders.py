@@ -147,7 +147,7 @@ def build_all(
 def already_built(wanted: Sequence[Variant], target: Target, choices: Choices = NO_CHOICES) -> frozenset[str]:
     """Return the names of variants whose artifacts are in the user's store."""
     store = ArtifactStore.of_user()
-    addresses = {each.name: builder.digest(builder.digest_inputs(each, target, choices)) for each in wanted}
+    addresses = builder.digests(wanted, target, choices)
     return frozenset(name for name, address in addresses.items() if store.has(address))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from mbench.core import record_files, regular_files, strict_json
+from mbench.core import record_files, strict_json
 from mbench.core.atomic_files import write_atomically
 from mbench.core.errors import RecordError, shown
 from mbench.core.fit_records import FORMAT_VERSION, FitRecord
@@ -39,7 +39,7 @@ def read(path: Path) -> FitRecord:
     Raises:
         RecordError: it cannot be read, or is of another kind.
     """
-    return decode(_bytes(path), source=str(path))
+    return decode(record_files.content(path), source=str(path))
 
 
 def read_either(path: str | os.PathLike[str]) -> FitRecord | Record:
@@ -48,7 +48,7 @@ def read_either(path: str | os.PathLike[str]) -> FitRecord | Record:
     Raises:
         RecordError: it cannot be read, or is neither.
     """
-    data = _bytes(path)
+    data = record_files.content(path)
     decoder = decode if _is_fit(data) else record_files.decode
     return decoder(data, source=str(path))
 
@@ -90,13 +90,6 @@ def _is_fit(data: bytes) -> bool:
         return bytes(strict_json.decode(data, _FileKind).kind) == b'"fit"'
     except ValueError:
         return False
-
-
-def _bytes(path: str | os.PathLike[str]) -> bytes:
-    try:
-        return regular_files.read(path, most_bytes=record_files.MOST_BYTES)
-    except OSError as error:
-        raise record_files.unreadable(path, error) from error
 
 
 def _broken(found: FitRecord) -> str:

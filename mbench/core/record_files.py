@@ -149,17 +149,20 @@ def read(path: str | os.PathLike[str]) -> Record:
     Raises:
         RecordError: the file cannot be read, or is not a valid record of this version or an older one.
     """
+    return decode(content(path), source=str(path))
+
+
+def content(path: str | os.PathLike[str]) -> bytes:
+    """Return what a file of mbench holds, a record's or another's.
+
+    Raises:
+        RecordError: it cannot be read; the message names what lies beside it under a near name.
+    """
     try:
-        data = regular_files.read(path, most_bytes=MOST_BYTES)
+        return regular_files.read(path, most_bytes=MOST_BYTES)
     except OSError as error:
-        raise unreadable(path, error) from error
-    return decode(data, source=str(path))
-
-
-def unreadable(path: str | os.PathLike[str], error: OSError) -> RecordError:
-    """Return the error of a file that cannot be read, with what lies beside it under a near name."""
-    near = regular_files.near_name(Path(path)) if isinstance(error, FileNotFoundError) else ""
-    return RecordError(f"{path}: cannot be read: {system_limits.why(error)}{near}")
+        near = regular_files.near_name(Path(path)) if isinstance(error, FileNotFoundError) else ""
+        raise RecordError(f"{path}: cannot be read: {system_limits.why(error)}{near}") from error
 
 
 def write(path: Path, record: Record) -> None:

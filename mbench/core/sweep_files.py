@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from mbench.core import record_files, regular_files, strict_json, system_limits
+from mbench.core import record_files, strict_json
 from mbench.core.atomic_files import write_atomically
 from mbench.core.errors import RecordError
 from mbench.core.sweep_records import FORMAT_VERSION, SweepRecord
@@ -41,10 +41,7 @@ def read(path: Path) -> SweepRecord:
     Raises:
         RecordError: it cannot be read, or is of another kind or version.
     """
-    try:
-        data = regular_files.read(path, most_bytes=record_files.MOST_BYTES)
-    except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {system_limits.why(error)}") from error
+    data = record_files.content(path)
     try:
         return strict_json.decode(data, SweepRecord)
     except ValueError as error:

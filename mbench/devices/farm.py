@@ -29,9 +29,9 @@ _JOIN_S = 90.0
 """How long the end waits for devices to be let go: the program that releases a place has as long."""
 _POLL_S = 0.2
 _OF_THE_NETWORK = (
-    "uploading", "loading", "checking", "warming up", "measuring", "measuring layers", "metering energy",
+    "reading", "uploading", "loading", "checking", "warming up", "measuring", "measuring layers", "metering energy",
 )  # fmt: skip
-"""Stages of a job in which the network may be to blame: before them, the device was not reached."""
+"""Stages of a job in which the network may be to blame; in the others, the device was not reached."""
 _MOST_UNREACHED = 3
 """So often in a row a device may be right and yet not be reached for a job."""
 

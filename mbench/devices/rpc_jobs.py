@@ -7,7 +7,7 @@ import datetime
 import functools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,21 +43,9 @@ def measure(
         folder: the artifact.
         plan: how to measure.
     """
-    send("connecting", 0.0)
-    from mbench.core import artifact
-    from mbench.devices import answers
-    from mbench.devices import line as lines
-
-    loaded = artifact.load(folder)
-    answers.bound_memory()
-    line = lines.connect(address, waiting=lambda text: send(text, 0.0), patience_s=patience_s)
-    with contextlib.closing(line):
-        try:
-            return _Measuring(send, line, loaded, plan, work).observe()
-        except RuntimeError as error:  # TVM's, from the other end or about the line
-            raise MeasureError(lines.explain(error, line, loaded.manifest.target)) from error
-        except answers.UNUSABLE as error:
-            raise answers.unusable(address, f"{type(error).__name__}: {error}") from error
+    loaded = _artifact(send, folder)
+    with _connected(send, address, patience_s, loaded.manifest.target) as line:
+        return _Measuring(send, line, loaded, plan, work).observe()
 
 
 def sustain(
@@ -73,19 +61,41 @@ def sustain(
         folder: the artifact.
         plan: how to put it under load.
     """
-    send("connecting", 0.0)
+    loaded = _artifact(send, folder)
+    with _connected(send, address, patience_s, loaded.manifest.target) as line:
+        return _sustained(send, line, loaded, plan)
+
+
+def _artifact(send: Report, folder: Path) -> Artifact:
+    """Return the artifact of a folder, in a stage of its own: no device is to blame for one that is damaged.
+
+    Raises:
+        BuildError: it cannot be read, or was changed.
+    """
+    send("reading", 0.0)
     from mbench.core import artifact
+
+    return artifact.load(folder)
+
+
+@contextlib.contextmanager
+def _connected(send: Report, address: Address, patience_s: float, target: str) -> Iterator[Line]:
+    """Yield a line to a device, and close it.
+
+    Raises:
+        MeasureError: nobody answers, or what is done over the line failed at the other end.
+    """
+    send("connecting", 0.0)
     from mbench.devices import answers
     from mbench.devices import line as lines
 
-    loaded = artifact.load(folder)
     answers.bound_memory()
     line = lines.connect(address, waiting=lambda text: send(text, 0.0), patience_s=patience_s)
     with contextlib.closing(line):
         try:
-            return _sustained(send, line, loaded, plan)
+            yield line
         except RuntimeError as error:  # TVM's, from the other end or about the line
-            raise MeasureError(lines.explain(error, line, loaded.manifest.target)) from error
+            raise MeasureError(lines.explain(error, line, target)) from error
         except answers.UNUSABLE as error:
             raise answers.unusable(address, f"{type(error).__name__}: {error}") from error
 
@@ -140,7 +150,6 @@ def calibrate(
         target: what the kernels are built for.
         threads: that they run on.
     """
-    send("connecting", 0.0)
     from mbench.measure import cpu_peaks
 
     return _calibrated(cpu_peaks.calibrate, send, address, work, patience_s, target, threads)
@@ -150,7 +159,6 @@ def calibrate_type(
     send: Report, address: Address, work: Path, patience_s: float, target: Target, threads: int, dtype: str
 ) -> Calibration:
     """Job: measure the peak of a device in multiply-adds of a type; see `calibrate`."""
-    send("connecting", 0.0)
     from mbench.measure import type_peaks
 
     measured = functools.partial(type_peaks.calibrate, dtype=dtype)
@@ -166,22 +174,11 @@ def _calibrated(
     target: Target,
     threads: int,
 ) -> Calibration:
-    from mbench.devices import answers
-    from mbench.devices import line as lines
-
-    answers.bound_memory()
-    line = lines.connect(address, waiting=lambda text: send(text, 0.0), patience_s=patience_s)
-    with contextlib.closing(line):
-        try:
-            place = _RemoteBoard(line, str(target.tvm.get("mtriple", "")), target.name, work)
-            line.set_threads(threads)
-            send("calibrating", 0.0)
-            progress = functools.partial(send, "calibrating")
-            return measured(target, threads, progress=progress, place=place)
-        except RuntimeError as error:  # TVM's, from the other end or about the line
-            raise MeasureError(lines.explain(error, line, target.name)) from error
-        except answers.UNUSABLE as error:
-            raise answers.unusable(address, f"{type(error).__name__}: {error}") from error
+    with _connected(send, address, patience_s, target.name) as line:
+        place = _RemoteBoard(line, str(target.tvm.get("mtriple", "")), target.name, work)
+        line.set_threads(threads)
+        send("calibrating", 0.0)
+        return measured(target, threads, progress=functools.partial(send, "calibrating"), place=place)
 
 
 class _RemoteBoard:

@@ -20,7 +20,7 @@ import torch
 
 from mbench.core import units
 from mbench.core.errors import UsageError
-from mbench.networks import torch_network
+from mbench.networks import tensors, torch_network
 from mbench.networks.graph import Graph
 from mbench.networks.quantization import ValueRange
 
@@ -71,7 +71,7 @@ def _checked(graph: Graph, image: Mapping[str, np.ndarray], said: str) -> torch_
         got, expected = image[name].shape, graph.shape(name)
         if got != expected:
             raise UsageError(f"{said}: input {name!r} is {units.shape(got)}; expected {units.shape(expected)}")
-    return {name: torch.from_numpy(image[name].astype(given.dtype)) for name, given in graph.inputs.items()}
+    return {name: tensors.of(image[name].astype(given.dtype)) for name, given in graph.inputs.items()}
 
 
 class _Tails:

@@ -104,12 +104,10 @@ def table(x: Quantization, steps: Sequence[Node], result: Quantization) -> np.nd
 
     They are computed in float64 and rounded once, halves to even; NaN gives the smallest number.
     """
-    import torch  # not above: the form of a node is known without it
-
-    from mbench.networks import torch_operations
+    from mbench.networks import tensors, torch_operations  # not above: the form of a node is known without torch
 
     low, high = x.limits
-    value = torch.from_numpy(x.real(np.arange(low, high + 1)))
+    value = tensors.of(x.real(np.arange(low, high + 1)))
     for step in steps:
         value = torch_operations.OPERATIONS[step.op](step, value)
     first, last = result.limits

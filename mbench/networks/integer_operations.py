@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from mbench.networks import integer_arithmetic as exact
+from mbench.networks import tensors
 from mbench.networks.graph import Node
 
 _Meaning = Callable[..., torch.Tensor]
@@ -39,7 +40,7 @@ def _numpy(function: Callable[..., np.ndarray]) -> _Meaning:
     """Return the meaning of an operation on arrays, which is given the node's attributes."""
 
     def compute(node: Node, *read: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(function(node.attributes, *(each.numpy() for each in read))))
+        return tensors.of(np.ascontiguousarray(function(node.attributes, *(each.numpy() for each in read))))
 
     return compute
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from mbench.networks import image_sets, quantization, torch_network
+from mbench.networks import image_sets, quantization, tensors, torch_network
 from mbench.networks.calibration import Images
 from mbench.networks.graph import Graph
 from mbench.networks.quantize import QuantizedNetwork
@@ -84,7 +84,7 @@ def compared(
     seen = 0
     with torch_network.one_thread():
         for image in images:
-            given = {name: torch.from_numpy(np.array(each)) for name, each in image.items()}
+            given = {name: tensors.of(each) for name, each in image.items()}
             floats = {**given}
             expected = torch_network.run(graph, parameters, given, watch=floats.__setitem__)
 

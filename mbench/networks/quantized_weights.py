@@ -16,7 +16,17 @@ import torch
 from mbench.core import units
 from mbench.core.errors import UsageError
 from mbench.core.quantized import Evaluation, FloatLayer, QuantizationOutcome, QuantizationSettings, SignalToNoise
-from mbench.networks import calibration, exactness, folding, image_sets, kernels, quality, quantize, torch_network
+from mbench.networks import (
+    calibration,
+    exactness,
+    folding,
+    image_sets,
+    kernels,
+    quality,
+    quantize,
+    tensors,
+    torch_network,
+)
 from mbench.networks.calibration import Images
 from mbench.networks.graph import Graph
 from mbench.networks.image_sets import Image, ImageSet
@@ -110,7 +120,7 @@ def exact_outputs(
 ) -> tuple[np.ndarray, ...]:
     """Return the outputs of a quantised graph, in order: what kernels have to give, to the last bit."""
     with torch_network.one_thread():
-        given = {name: torch.from_numpy(value) for name, value in inputs.items()}
+        given = {name: tensors.of(value) for name, value in inputs.items()}
         return tuple(output.numpy() for output in torch_network.run(graph, parameters, given))
 
 

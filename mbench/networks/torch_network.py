@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mbench.networks import torch_operations
+from mbench.networks import tensors, torch_operations
 from mbench.networks.graph import Graph, Node, TensorType
 
 SEED = 20170417
@@ -68,7 +68,7 @@ def run(
         inputs: its inputs; the batch may be another than the graph's, where no reshape holds it.
         watch: is called with each node's name and value.
     """
-    constants = {name: torch.from_numpy(value) for name, value in parameters.items()}
+    constants = {name: tensors.of(value) for name, value in parameters.items()}
     inputs = {**inputs, **{name: constants[name] for name in graph.outputs if name in graph.parameters}}
     return _run(graph, inputs, lambda node, _read: [constants[name] for name in graph.constants(node)], watch)
 
@@ -95,7 +95,7 @@ def draw(
         if names:
             numbers = _drawn(node, read, [graph.shape(name) for name in names])
             drawn.update({name: _typed(graph, name, value) for name, value in zip(names, numbers, strict=True)})
-        return [torch.from_numpy(drawn[name]) for name in graph.constants(node)]
+        return [tensors.of(drawn[name]) for name in graph.constants(node)]
 
     _run(graph, inputs, give)
     return drawn
@@ -207,7 +207,7 @@ class TorchNetwork(torch.nn.Module):  # type: ignore[misc]
         self._graph = graph
         self._places = {name: f"p{place}" for place, name in enumerate(graph.parameters)}
         for name, attribute in self._places.items():
-            self.register_buffer(attribute, torch.from_numpy(parameters[name].copy()))
+            self.register_buffer(attribute, tensors.of(parameters[name].copy()))
         self.eval()
 
     def forward(self, *inputs: torch.Tensor) -> Any:

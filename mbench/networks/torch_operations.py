@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from mbench.networks import integer_operations, resizing
+from mbench.networks import integer_operations, resizing, tensors
 from mbench.networks.graph import Node
 from mbench.networks.integer_operations import exactly_summed
 from mbench.networks.operation_shapes import axes_of, places_of_slice
@@ -111,10 +111,10 @@ def _as_large(node: Node, x: torch.Tensor) -> torch.Tensor:
 def _resize(node: Node, x: torch.Tensor) -> torch.Tensor:
     for axis in (0, 1):
         taps = resizing.taps(node.attributes, axis, x.shape[2 + axis])
-        parts = [x.index_select(2 + axis, torch.from_numpy(elements)) for elements in taps.elements]
+        parts = [x.index_select(2 + axis, tensors.of(elements)) for elements in taps.elements]
         if len(parts) > 1:
             shape = (-1, 1) if axis == 0 else (-1,)
-            weights = torch.from_numpy(taps.weights).to(x.dtype)
+            weights = tensors.of(taps.weights).to(x.dtype)
             parts = [sum(part * weight.reshape(shape) for part, weight in zip(parts, weights, strict=True))]
         x = parts[0]
     return x

@@ -124,12 +124,12 @@ def _of_twin(variant: Variant) -> Weights:
     """Draw what the standard convolutions and the BatchNorms after them read; the rest is the file's."""
     import torch
 
-    from mbench.networks import torch_network
+    from mbench.networks import tensors, torch_network
 
     exact = msgspec.structs.replace(variant, dtype=dtypes.DEFAULT)
     graph, examples = architectures.graph(exact), imported_store.reference(variant)[0]
     known = _kept(graph, {each.layer for each in architectures.replaced(variant)}, imported_store.parameters(variant))
-    inputs = {name: torch.from_numpy(value) for name, value in _as_read(graph, examples).items()}
+    inputs = {name: tensors.of(value) for name, value in _as_read(graph, examples).items()}
     with torch_network.one_thread():
         drawn = torch_network.draw(graph, known, inputs)
         expected = torch_network.run(graph, drawn, inputs)

@@ -17,7 +17,7 @@ from mbench.core.records import Failure
 from mbench.core.settings import Settings
 from mbench.devices.process import WorkerDied
 from mbench.devices.protocols import Calibrator, DeviceRunner, Emulates, MeasuresAhead, MeasuresTypes
-from mbench.hardware import device_kinds, platforms
+from mbench.hardware import device_kinds, platforms, targets
 from mbench.measure import sessions, type_peaks
 from mbench.measure.observation import MeasurePlan, Observation, PaceLoops
 from mbench.pipeline import calibrations
@@ -153,8 +153,9 @@ class Counting:
             if network.dtype not in taken
         }
         known = [network for network in networks if network.name not in self._without]
+        target = targets.for_threads(job.counted, 1)  # as many as an emulated run has
         self._built = job.place.build_all(
-            known, job.counted, _silent, use_cache=job.use_cache, timeout_s=job.build_timeout_s, note=progress.note
+            known, target, _silent, use_cache=job.use_cache, timeout_s=job.build_timeout_s, note=progress.note
         )
         self._device = open_device(job, "emulated", job.counted, progress)
         measure_ahead(job, self._device, [each[0] for each in self._built.values() if not isinstance(each, Failure)])

@@ -20,6 +20,7 @@ BUILT = 0.3
 LOADED = 0.7
 """How much of it is done before it runs under load, where it does."""
 SESSION_SHARES = {
+    "reading": 0.0,
     "connecting": 0.0,
     "loading": 0.0,
     "uploading": 0.05,

@@ -22,7 +22,7 @@ from mbench.networks import variants
 VARIANT = variants.parse("mobilenet_v1_0.25_128")
 FEW = msgspec.structs.replace(PLAN, repeat=3, layer_repeat=2, block=3, warmup=Warmup(max_s=0.1))
 LONG = msgspec.structs.replace(PLAN, repeat=1_000_000, layer_repeat=10)
-STAGES = ["connecting", "uploading", "loading", "checking", "warming up", "measuring", "measuring layers"]
+STAGES = ["reading", "connecting", "uploading", "loading", "checking", "warming up", "measuring", "measuring layers"]
 
 
 def failure(

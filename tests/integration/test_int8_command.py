@@ -90,6 +90,7 @@ def test_a_trained_network_in_both_types(trained: Trained, folder: Path) -> None
 def test_a_file_of_whole_numbers_runs_as_it_is(folder: Path) -> None:
     code, record, said = run(folder, "whole.onnx")
     assert (code, record is not None) == (0, True), said
+    assert "Warning" not in said
     assert record is not None
     [result] = record.results
     assert (result.variant.name, result.variant.dtype, result.variant.quantization) == ("whole", "int8", None)

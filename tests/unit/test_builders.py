@@ -18,8 +18,9 @@ from mbench.build.local_executor import LocalExecutor
 from mbench.core.artifact import LIBRARY
 from mbench.core.children import Died, TaskLimits, TookTooLong, TooLarge
 from mbench.core.errors import BuildError, TargetError
-from mbench.core.records import Failure
+from mbench.core.records import Failure, Variant
 from mbench.hardware import host
+from mbench.networks import variants
 
 
 def silent(*_: Any) -> None:
@@ -111,3 +112,18 @@ def test_what_is_built_already_is_known_without_building(monkeypatch: pytest.Mon
     address = build.digest(build.digest_inputs(WANTED[1], TARGET))
     ArtifactStore.of_user().path(address).mkdir(parents=True)
     assert builders.already_built(WANTED, TARGET) == {WANTED[1].name}
+
+
+def test_what_all_builds_of_a_family_share_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = [variants.parse(f"mobilenet_{size}_96") for size in ("v1_0.25", "v1_0.5", "v2_0.35", "v2_0.5")]
+    known = {each.name: build.digest(build.digest_inputs(each, TARGET)) for each in networks}
+    asked, whole = [], build.digest_inputs
+
+    def counted(network: Variant, *rest: Any) -> dict[str, str]:
+        asked.append(network.family)
+        return whole(network, *rest)
+
+    monkeypatch.setattr(build, "digest_inputs", counted)
+    assert build.digests(networks, TARGET) == known
+    assert len(set(known.values())) == 4
+    assert sorted(asked) == ["mobilenet_v1", "mobilenet_v2"]

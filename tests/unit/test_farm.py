@@ -102,11 +102,12 @@ def test_a_board_that_dies_is_set_aside_and_its_task_goes_elsewhere() -> None:
         assert "bad: set aside: the line was lost" in notes
 
 
-def test_a_task_that_no_board_can_measure_is_lost_and_the_boards_stay() -> None:
+@pytest.mark.parametrize("stage", ["measuring", "reading"])
+def test_a_task_that_no_board_can_measure_is_lost_and_the_boards_stay(stage: str) -> None:
     def picky(name: str) -> Observation | str:
         return "out of memory" if name == "large" else fakes.seen()
 
-    boards = [fakes.board(name, fakes.Device(picky)) for name in ("a", "b")]
+    boards = [fakes.board(name, fakes.Device(picky, stage)) for name in ("a", "b")]
     events, notes = ran(boards, ["large", "x", "y"])
     [lost] = [event for event in events if isinstance(event, FarmLost)]
     assert (lost.task.name, lost.task.tries) == ("large", 2)

@@ -17,6 +17,7 @@ from mbench.analysis import pairs
 from mbench.build import builders, places
 from mbench.core import records
 from mbench.core.errors import MeasureError
+from mbench.core.machine_types import Target
 from mbench.devices.process import WorkerDied
 from mbench.devices.protocols import DeviceRunner
 from mbench.hardware import targets
@@ -89,28 +90,41 @@ def test_what_counts_is_let_go_where_the_device_cannot_be_opened(world: World, m
     assert closed == ["counting"]
 
 
-def test_a_type_that_the_counted_target_lacks_is_measured_and_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    built: list[str] = []
+def counting_of(
+    target: str, networks: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> tuple[observe.Counting, list[tuple[str, int]]]:
+    """Return what counts beside a measurement, and what was built for it: networks, and for how many cores."""
+    built: list[tuple[str, int]] = []
 
-    def build_all(wanted: Sequence[records.Variant], *_: object, **__: object) -> dict[str, object]:
-        built.extend(each.name for each in wanted)
+    def build_all(wanted: Sequence[records.Variant], for_target: Target, *_: object, **__: object) -> dict[str, object]:
+        built.extend((each.name, for_target.processor.cores) for each in wanted)
         return {}
 
     monkeypatch.setattr(builders, "build_all", build_all)
     monkeypatch.setattr(observe, "open_device", lambda *_: None)
     job: Any = SimpleNamespace(
-        counted=targets.load("x86_64_v3"),
+        counted=targets.load(target),
         named=lambda wanted: [variants.parse(name) for name in wanted],
         use_cache=True,
         build_timeout_s=1.0,
         place=places.LOCAL_PLACE,
     )
+    return observe.Counting(job, networks, fakes.Progress()), built
+
+
+def test_a_type_that_the_counted_target_lacks_is_measured_and_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = f"{NAMES[0]}_bfloat16"
-    counting = observe.Counting(job, (NAMES[0], narrow), fakes.Progress())
-    assert built == [NAMES[0]]
+    counting, built = counting_of("x86_64_v3", (NAMES[0], narrow), monkeypatch)
+    assert built == [(NAMES[0], 4)]
     seen = counting.added(narrow, fakes.unseen(fakes.WRONG))
     assert seen.counts_missing == "target 'x86_64_v3', whose code is counted, has no bfloat16"
     assert seen.counted is None
+
+
+def test_a_boards_counts_are_those_of_its_emulated_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, built = counting_of("graviton4", NAMES[:1], monkeypatch)
+    assert built == [(NAMES[0], targets.for_threads(targets.load("graviton4"), 1).processor.cores)]
+    assert targets.load("graviton4").processor.cores == 96
 
 
 @pytest.mark.parametrize("changes", [{"parallel_loop_s": -1.0}, {"flops_per_s": {"float32": 1e300}}, {"threads": 0}])

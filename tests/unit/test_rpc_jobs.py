@@ -1,14 +1,21 @@
-"""What is refused at the other end of a line before anything is uploaded."""
+"""What is refused before anything is uploaded: here, and at the other end of a line."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import fake_devices
 import pytest
 
-from mbench.core.errors import MeasureError
+from mbench.core.errors import BuildError, MeasureError
 from mbench.devices import rpc_jobs
+from mbench.devices.address import Address
+from mbench.networks import variants
+
+NOBODY = Address("board.invalid", 9090)
 
 
 def line(architecture: str | None) -> Any:
@@ -38,3 +45,12 @@ def test_a_server_of_tvms_own_is_told_from_mbenchs() -> None:
     said = rpc_jobs.only_mbenchs(line(None))
     assert said.startswith("the server at board:9090 is TVM's own")
     assert "mbench device serve" in said
+
+
+@pytest.mark.parametrize("job", [rpc_jobs.measure, rpc_jobs.sustain])
+def test_no_device_is_to_blame_for_a_damaged_artifact(job: Callable[..., Any], tmp_path: Path) -> None:
+    damaged = fake_devices.compiled(tmp_path / "net", variants.parse("mobilenet_v1_0.25_32"))  # it names no hashes
+    told: list[str] = []
+    with pytest.raises(BuildError, match="it was damaged"):
+        job(lambda stage, _: told.append(stage), NOBODY, tmp_path, 1.0, damaged.folder, None)
+    assert told == ["reading"]

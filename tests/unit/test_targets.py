@@ -360,13 +360,21 @@ def test_an_alias_that_is_taken(tmp_path: Path, alias: str) -> None:
     assert ("arm64_cortex_a72/target.toml" in line) == (alias == "arm64")
 
 
-@pytest.mark.parametrize(("threads", "cores"), [(1, 4), (2, 2), (3, 3), (4, 4), (8, 4)])
-def test_layers_are_cut_for_the_threads_of_a_run_where_it_has_several(threads: int, cores: int) -> None:
-    target = targets.load("x86_64_v3")
-    assert target.processor.cores == 4
+@pytest.mark.parametrize(
+    ("name", "threads", "cores"),
+    [
+        ("x86_64_v3", 1, 4), ("x86_64_v3", 2, 2), ("x86_64_v3", 3, 3), ("x86_64_v3", 4, 4), ("x86_64_v3", 8, 4),
+        ("arm64_neoverse_v2", 1, 4), ("arm64_neoverse_v2", 2, 2), ("arm64_neoverse_v2", 16, 16),
+        ("arm64_neoverse_v2", 72, 72), ("arm64_neoverse_v2", 100, 72),
+    ],
+)  # fmt: skip
+def test_layers_are_cut_for_the_threads_of_a_run_and_for_few_cores_where_it_has_one(
+    name: str, threads: int, cores: int
+) -> None:
+    target = targets.load(name)
     cut = targets.for_threads(target, threads)
     assert cut.processor.cores == cores
-    back = msgspec.structs.replace(cut, processor=msgspec.structs.replace(cut.processor, cores=4))
+    back = msgspec.structs.replace(cut, processor=msgspec.structs.replace(cut.processor, cores=target.processor.cores))
     assert back == target, "nothing else changes"
 
 

@@ -110,15 +110,16 @@ def _reference(program: Any, names: tuple[str, ...], where: str) -> Callable[[Ar
         import torch
         from torch.utils import _pytree
 
+        from mbench.networks import tensors
         from mbench.networks.torch_network import one_thread
 
-        tensors = {name: torch.from_numpy(np.asarray(inputs[name], order="C")) for name in names}
+        given = {name: tensors.of(np.asarray(inputs[name], order="C")) for name in names}
         try:
             if isinstance(program, SavedProgram):
                 with one_thread(), torch.no_grad():
-                    return tuple(map(export_graph.array_of, program.run(tensors)))
+                    return tuple(map(export_graph.array_of, program.run(given)))
             arguments, keywords = _pytree.tree_unflatten(
-                [tensors.get(name) for name in program.graph_signature.user_inputs], program.call_spec.in_spec
+                [given.get(name) for name in program.graph_signature.user_inputs], program.call_spec.in_spec
             )
             with one_thread(), torch.no_grad():
                 made = module()(*arguments, **keywords)

@@ -20,7 +20,7 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import BatchMatmul, Epilogue
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import float_sums, matmul, tiling
+from mbench.compile.schedules.cpu import float_sums, matmul, tile_loops, tiling
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 from mbench.core import dtypes
 
@@ -75,9 +75,8 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         ):
             column = emit.named(emit.panel_start(panel + across, width, product.columns))
             number, own = (emit.named(first + down), 0) if cut.count == 1 else emit.divided(first + down, cut.count)
-            for part in cut.parts:
-                with emit.inside(own, (part.begin, part.end), always=len(cut.parts) == 1):
-                    tile.write(number, emit.named(part.at(own)), column, part.size)
+            for start, size in tile_loops.one(cut, own):
+                tile.write(number, start, column, size)
     return KernelPlan(function=writer.result(), tile=f"{rows}x{vectors}x{lanes}", lanes=lanes)
 
 

@@ -6,7 +6,7 @@ Two or four registers of sums become bytes by saturation, which takes less than 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -189,8 +189,8 @@ class ByteOutput:
 
 def in_registers_first(
     kernel: Kernel, machine: KernelMachine, lanes: int, ranked: Sequence[tuple[float, Parameters]]
-) -> Iterator[Parameters]:
-    """Yield ranked parameters in order, those last whose tiles look some bytes up one by one, which takes long.
+) -> list[tuple[float, Parameters]]:
+    """Return what is ranked in order, that last whose tiles look some bytes up one by one, which takes long.
 
     Args:
         kernel: to be written.
@@ -200,8 +200,11 @@ def in_registers_first(
     """
     given = zip(kernel.parameter_shapes, kernel.parameter_dtypes, strict=True)
     has_table = any(shape == (_TABLE,) and dtype in _SATURATION for shape, dtype in given)
-    parameters = [each for _, each in ranked]
-    yield from sorted(parameters, key=lambda each: has_table and _looks_up_alone(machine, int(each["vectors"]), lanes))
+
+    def alone(pair: tuple[float, Parameters]) -> bool:
+        return has_table and _looks_up_alone(machine, pair[1]["vectors"], lanes)
+
+    return sorted(ranked, key=alone)
 
 
 def _looks_up_alone(machine: KernelMachine, vectors: int, lanes: int) -> bool:

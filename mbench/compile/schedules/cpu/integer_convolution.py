@@ -17,7 +17,7 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Convolution
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import byte_bias, byte_dots, byte_images, byte_output, dots, tiling
+from mbench.compile.schedules.cpu import byte_bias, byte_dots, byte_images, byte_output, dots, tile_loops, tiling
 from mbench.compile.schedules.cpu.byte_bias import SpreadBias
 from mbench.compile.schedules.cpu.byte_images import ByteImage
 from mbench.compile.schedules.cpu.byte_output import ByteOutput
@@ -33,9 +33,9 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids, quickest first."""
     conv, dot = kernel.convolution, byte_dots.of(kernel, machine)
     if conv is not None and dot is not None:
-        yield from byte_output.in_registers_first(
-            kernel, machine, dot.lanes_of(conv.group_channels), _ranked(conv, dot, machine)
-        )
+        ranked, lanes = _ranked(conv, dot, machine), dot.lanes_of(conv.group_channels)
+        for _, parameters in byte_output.in_registers_first(kernel, machine, lanes, ranked):
+            yield parameters
 
 
 def _ranked(conv: Convolution, dot: DotProduct, machine: KernelMachine) -> list[tuple[float, Parameters]]:
@@ -110,11 +110,9 @@ class _ByteLayer:
                 with emit.loop(lines) as down:
                     line = emit.named(first + down)
                     batch, y = (0, line) if conv.batch == 1 else emit.divided(line, conv.height)
-                    for part in tiling.Cut.of(conv.width, rows).parts:
-                        with emit.loop(part.end - part.begin) as across:
-                            x = emit.named(part.start + across * part.size)
-                            for own in emit.turns(count) if number is None else (number,):
-                                self._tile(part.size, (batch, y, x), panel + own)
+                    for x, size in tile_loops.every(conv.width, rows):
+                        for own in emit.turns(count) if number is None else (number,):
+                            self._tile(size, (batch, y, x), panel + own)
 
     def _tile(self, rows: int, place: tuple[Any, Any, Any], panel: Any) -> None:
         conv, lanes, (batch, y, x) = self._conv, self._panels.lanes, place

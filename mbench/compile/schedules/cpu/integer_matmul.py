@@ -8,67 +8,41 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mbench.compile.kernel import Kernel
-from mbench.compile.kernel_kinds import Matmul
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import byte_bias, byte_dots, byte_output, byte_rows, dots, tiling
+from mbench.compile.schedules.cpu import byte_bias, byte_dots, byte_output, byte_rows, dots, tile_loops, tiling
 from mbench.compile.schedules.cpu.byte_bias import SpreadBias
 from mbench.compile.schedules.cpu.byte_output import ByteOutput
+from mbench.compile.schedules.cpu.byte_products import ByteProduct
 from mbench.compile.schedules.cpu.byte_rows import ByteRows
-from mbench.compile.schedules.cpu.dots import DotProduct, WeightPanels
+from mbench.compile.schedules.cpu.dots import WeightPanels
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
-_GRIDS = 4
-_L2_BYTES_A_CYCLE = 64
+_NAMES = ("rows", "vectors", "row_parts", "panel_parts")
 _FEW_PANELS = 3
 """So many flip the bits of values as they read them."""
 
 
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids, quickest first."""
+    for _, parameters in ranked(kernel, machine):
+        yield parameters
+
+
+def ranked(kernel: Kernel, machine: KernelMachine) -> list[tuple[float, Parameters]]:
+    """Return (cycles of the busiest core, parameters) in the order in which they are tried; empty for other kernels."""
     matmul, dot = kernel.matmul, byte_dots.of(kernel, machine)
-    if matmul is not None and dot is not None:
-        yield from byte_output.in_registers_first(
-            kernel, machine, dot.lanes_of(matmul.columns), _ranked(matmul, dot, machine)
-        )
-
-
-def quickest_cycles(kernel: Kernel, machine: KernelMachine) -> float | None:
-    """Return the least cycles of the busiest core that the model has for a candidate; None where there is none."""
-    matmul, dot = kernel.matmul, byte_dots.of(kernel, machine)
-    ranked = _ranked(matmul, dot, machine) if matmul is not None and dot is not None else []
-    return ranked[0][0] if ranked else None
-
-
-def _ranked(matmul: Matmul, dot: DotProduct, machine: KernelMachine) -> list[tuple[float, Parameters]]:
-    """Return (cycles of the busiest core, parameters), quickest first."""
-    found: list[tuple[float, Parameters]] = []
-    lanes = dot.lanes_of(matmul.columns)
-    for rows, vectors in dot.tiles() if lanes else ():
-        if vectors * lanes > matmul.columns or rows > matmul.rows:
-            continue
-        cut, panels = tiling.Cut.of(matmul.rows, rows), -(-matmul.columns // (vectors * lanes))
-        cycles = _cycles(matmul, dot, cut, (vectors, lanes), machine)
-        moved = float(matmul.rows * (matmul.reduction + matmul.columns))
-        for grid in itertools.islice(tiling.grids([1] * cut.count, panels, cycles, moved, machine), _GRIDS):
-            parameters = {"rows": rows, "vectors": vectors, "row_parts": grid.outer, "panel_parts": grid.inner}
-            found.append((grid.cycles(cycles, moved), parameters))
-    return sorted(found, key=lambda pair: pair[0])
-
-
-def _cycles(matmul: Matmul, dot: DotProduct, cut: tiling.Cut, panel: tuple[int, int], machine: KernelMachine) -> float:
-    """Model of the whole product on one core; `panel`: its vectors, and the lanes of each."""
-    steps, (vectors, lanes) = dots.words(matmul.reduction), panel
-    panels = -(-matmul.columns // (vectors * lanes))
-    compute = sum((part.end - part.begin) * dot.tile_cycles(part.size, vectors, steps) for part in cut.parts)
-    panel_bytes = steps * dot.weight_bytes * vectors * lanes
-    far = cut.count * panel_bytes if panel_bytes > machine.l1_bytes / 2 else 0
-    return panels * (compute + far / _L2_BYTES_A_CYCLE)
+    if matmul is None or dot is None:
+        return []
+    product = ByteProduct(
+        matmul=matmul, dot=dot, lanes=dot.lanes_of(matmul.columns), units=matmul.rows,
+        steps=dots.words(matmul.reduction), names=_NAMES,
+    )  # fmt: skip
+    return byte_output.in_registers_first(kernel, machine, product.lanes, product.ranked(machine))
 
 
 def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
@@ -76,7 +50,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     matmul, epilogue, dot = kernel.matmul, kernel.epilogue_of_sum, byte_dots.of(kernel, machine)
     if matmul is None or epilogue is None or dot is None:
         return None
-    rows, vectors, row_parts, panel_parts = positive(parameters, "rows", "vectors", "row_parts", "panel_parts")
+    rows, vectors, row_parts, panel_parts = positive(parameters, *_NAMES)
     lanes = dot.lanes_of(matmul.columns)
     panels = WeightPanels.of(
         kernel, dot, channels=matmul.columns, lanes=lanes, vectors=vectors, words=dots.words(matmul.reduction)
@@ -97,10 +71,8 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         with emit.tasks(cut.count, row_parts, count, panel_parts) as shares:
             (first_tile, tiles), (first_panel, here) = shares
             with emit.loop(here) as step:
-                for part in cut.parts:
-                    low, many = emit.overlap(first_tile, tiles, part.begin, part.end, cut.count)
-                    with emit.loop(many) as number:
-                        tile.write(first_panel + step, part.at(low + number), part.size)
+                for start, size, _ in tile_loops.shared(cut, first_tile, tiles):
+                    tile.write(first_panel + step, start, size)
     return KernelPlan(
         function=writer.result(), tile=f"{rows}x{vectors}x{lanes}", pack=panels.packed, lanes=lanes,
         packs=byte_bias.packs(spread),

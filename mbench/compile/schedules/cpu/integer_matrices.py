@@ -7,7 +7,6 @@ number the last two are a pair as well. A tile is `pairs` of rows x `vectors` of
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,16 +17,15 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Matmul
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import arm_dots, byte_output, dots, integer_matmul, tiling
-from mbench.compile.schedules.cpu.arm_dots import MatrixDots
+from mbench.compile.schedules.cpu import arm_dots, byte_output, dots, integer_matmul, tile_loops, tiling
 from mbench.compile.schedules.cpu.byte_output import ByteOutput
+from mbench.compile.schedules.cpu.byte_products import ByteProduct
 from mbench.compile.schedules.cpu.dots import WeightPanels
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
 _OCTET = 8
 _REGISTER = 2 * _OCTET
-_GRIDS = 4
-_L2_BYTES_A_CYCLE = 32
+_NAMES = ("pairs", "vectors", "pair_parts", "panel_parts")
 _WORTH = 0.96
 _LAYING = 3.0
 """Cycles to lay 32 bytes out anew."""
@@ -35,52 +33,35 @@ _LAYING = 3.0
 
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids, quickest first."""
-    matmul, dot = kernel.matmul, arm_dots.of_matrices(kernel, machine)
-    if matmul is not None and dot is not None and _takes(matmul):
-        yield from byte_output.in_registers_first(kernel, machine, arm_dots.LANES, _ranked(matmul, dot, machine))
+    for _, parameters in _ranked(kernel, machine):
+        yield parameters
 
 
 def pays(kernel: Kernel, machine: KernelMachine) -> bool:
     """Return whether it is quicker than dot products, by more than the models of both are worth.
 
-    Few values are laid out anew, and their sums into rows, for too few multiply-adds.
+    Few values are laid out anew, and their sums into rows, for too few multiply-adds. Compared is what would be taken
+    of each.
     """
+    ours, others = _ranked(kernel, machine), integer_matmul.ranked(kernel, machine)
+    return bool(ours) and (not others or ours[0][0] <= _WORTH * others[0][0])
+
+
+def _ranked(kernel: Kernel, machine: KernelMachine) -> list[tuple[float, Parameters]]:
+    """Return (cycles of the busiest core, parameters) in the order in which they are tried; empty for other kernels."""
     matmul, dot = kernel.matmul, arm_dots.of_matrices(kernel, machine)
     if matmul is None or dot is None or not _takes(matmul):
-        return False
-    other = integer_matmul.quickest_cycles(kernel, machine)
-    return other is None or _ranked(matmul, dot, machine)[0][0] <= _WORTH * other
+        return []
+    octets = matmul.reduction // _OCTET
+    product = ByteProduct(
+        matmul=matmul, dot=dot, lanes=arm_dots.LANES, units=_pairs(matmul), steps=octets, names=_NAMES,
+        once=_pairs(matmul) * octets / 2 * _LAYING,
+    )  # fmt: skip
+    return byte_output.in_registers_first(kernel, machine, product.lanes, product.ranked(machine))
 
 
 def _takes(matmul: Matmul) -> bool:
     return matmul.rows > 1 and matmul.columns >= arm_dots.LANES and matmul.reduction % _OCTET == 0
-
-
-def _ranked(matmul: Matmul, dot: MatrixDots, machine: KernelMachine) -> list[tuple[float, Parameters]]:
-    """Return (cycles of the busiest core, parameters), quickest first."""
-    found: list[tuple[float, Parameters]] = []
-    many = _pairs(matmul)
-    for pairs, vectors in dot.tiles():
-        if vectors * arm_dots.LANES > matmul.columns or pairs > many:
-            continue
-        cut, panels = tiling.Cut.of(many, pairs), -(-matmul.columns // (vectors * arm_dots.LANES))
-        cycles = _cycles(matmul, dot, cut, vectors, machine)
-        moved = float(matmul.rows * (matmul.reduction + matmul.columns))
-        for grid in itertools.islice(tiling.grids([1] * cut.count, panels, cycles, moved, machine), _GRIDS):
-            parameters = {"pairs": pairs, "vectors": vectors, "pair_parts": grid.outer, "panel_parts": grid.inner}
-            found.append((grid.cycles(cycles, moved), parameters))
-    return sorted(found, key=lambda pair: pair[0])
-
-
-def _cycles(matmul: Matmul, dot: MatrixDots, cut: tiling.Cut, vectors: int, machine: KernelMachine) -> float:
-    """Model of the whole product on one core."""
-    width = vectors * arm_dots.LANES
-    octets, panels = matmul.reduction // _OCTET, -(-matmul.columns // width)
-    compute = sum((part.end - part.begin) * dot.tile_cycles(part.size, vectors, octets) for part in cut.parts)
-    panel_bytes = matmul.reduction * width
-    far = cut.count * panel_bytes if panel_bytes > machine.l1_bytes / 2 else 0
-    laid = _pairs(matmul) * octets / 2 * _LAYING
-    return panels * (compute + far / _L2_BYTES_A_CYCLE) + laid
 
 
 def _pairs(matmul: Matmul) -> int:
@@ -92,7 +73,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     matmul, epilogue, dot = kernel.matmul, kernel.epilogue_of_sum, arm_dots.of_matrices(kernel, machine)
     if matmul is None or epilogue is None or dot is None or not _takes(matmul):
         return None
-    pairs, vectors, pair_parts, panel_parts = positive(parameters, "pairs", "vectors", "pair_parts", "panel_parts")
+    pairs, vectors, pair_parts, panel_parts = positive(parameters, *_NAMES)
     if pairs > _pairs(matmul):
         raise ValueError(f"a tile of {pairs} pairs of rows is larger than {matmul.rows} rows")
     panels = WeightPanels.of(
@@ -106,10 +87,8 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         tile = _PairTile(matmul, panels, output, kernel.parameter_shapes[-1], (laid, arrays[1]))
         with emit.tasks(cut.count, pair_parts, count, panel_parts) as ((first_tile, tiles), (first_panel, here)):
             for step in emit.turns(here):
-                for part in cut.parts:
-                    low, many = emit.overlap(first_tile, tiles, part.begin, part.end, cut.count)
-                    with emit.loop(many) as number:
-                        tile.write(first_panel + step, emit.named(part.at(low + number)), part.size)
+                for start, size, _ in tile_loops.shared(cut, first_tile, tiles):
+                    tile.write(first_panel + step, emit.named(start), size)
     return KernelPlan(
         function=writer.result(), tile=f"{2 * pairs}x{vectors * arm_dots.LANES}x{_OCTET}", pack=panels.packed,
         lanes=arm_dots.LANES,

@@ -21,7 +21,7 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Convolution, Matmul
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import arm_dots, byte_images, byte_rows, dots, tiling
+from mbench.compile.schedules.cpu import arm_dots, byte_images, byte_rows, dots, tile_loops, tiling
 from mbench.compile.schedules.cpu.arm_dots import RowPairs
 from mbench.compile.schedules.cpu.byte_output import ByteOutput, Indices
 from mbench.compile.schedules.cpu.dots import WeightPanels
@@ -157,18 +157,16 @@ def _write_product(matmul: Matmul, shape: Sequence[int], source: Any, tile: _Row
     ):
         here = emit.named(panel + number)
         column = emit.named(tile.channel(here))
-        for part in cut.parts:
-            low, many = emit.overlap(first, tiles, part.begin, part.end, cut.count)
-            with emit.loop(many) as turn:
-                row = emit.named(part.at(low + turn))
+        for start, size, _ in tile_loops.shared(cut, first, tiles):
+            row = emit.named(start)
 
-                def indices(r: int, v: int, lane: Any, row: Any = row) -> list[Any]:
-                    return emit.indices(shape, row + r, column + (v * arm_dots.LANES + lane))
+            def indices(r: int, v: int, lane: Any, row: Any = row) -> list[Any]:
+                return emit.indices(shape, row + r, column + (v * arm_dots.LANES + lane))
 
-                def load(r: int, run: int, block: Any, row: Any = row) -> Any:
-                    return emit.vector(source, (row + r) * matmul.reduction + run + block * _BLOCK, _BLOCK)
+            def load(r: int, run: int, block: Any, row: Any = row) -> Any:
+                return emit.vector(source, (row + r) * matmul.reduction + run + block * _BLOCK, _BLOCK)
 
-                tile.write(here, part.size, load, indices, row * matmul.columns + column, matmul.columns)
+            tile.write(here, size, load, indices, row * matmul.columns + column, matmul.columns)
 
 
 def _write_convolution(
@@ -187,22 +185,20 @@ def _write_convolution(
         line, here = emit.named(first + down), emit.named(panel + number)
         batch, y = (0, line) if conv.batch == 1 else emit.divided(line, conv.height)
         channel = emit.named(tile.channel(here))
-        for part in tiling.Cut.of(conv.width, rows).parts:
-            with emit.loop(part.end - part.begin) as across:
-                x = emit.named(part.start + across * part.size)
-                corner = emit.named(image.pixel(batch, y, x) * image.words)
+        for x, size in tile_loops.every(conv.width, rows):
+            corner = emit.named(image.pixel(batch, y, x) * image.words)
 
-                def indices(r: int, v: int, lane: Any, x: Any = x) -> list[Any]:
-                    return [batch, y, x + r, channel + (v * arm_dots.LANES + lane)]
+            def indices(r: int, v: int, lane: Any, x: Any = x) -> list[Any]:
+                return [batch, y, x + r, channel + (v * arm_dots.LANES + lane)]
 
-                def load(r: int, run: int, block: Any, corner: Any = corner) -> Any:
-                    ky, kx = divmod(run, apart)
-                    down, across = conv.dilation[0] * image.width * image.words, conv.dilation[1] * image.words
-                    at = corner + (r * conv.strides[1] * image.words + ky * down + kx * across)
-                    return image.vector(at + block * _BLOCK_WORDS, _BLOCK_WORDS)
+            def load(r: int, run: int, block: Any, corner: Any = corner) -> Any:
+                ky, kx = divmod(run, apart)
+                down, across = conv.dilation[0] * image.width * image.words, conv.dilation[1] * image.words
+                at = corner + (r * conv.strides[1] * image.words + ky * down + kx * across)
+                return image.vector(at + block * _BLOCK_WORDS, _BLOCK_WORDS)
 
-                target = ((batch * conv.height + y) * conv.width + x) * conv.channels + channel
-                tile.write(here, part.size, load, indices, target, conv.channels)
+            target = ((batch * conv.height + y) * conv.width + x) * conv.channels + channel
+            tile.write(here, size, load, indices, target, conv.channels)
 
 
 class _RowTile:

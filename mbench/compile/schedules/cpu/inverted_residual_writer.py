@@ -16,7 +16,7 @@ from mbench.compile.fused_kernel import FusedStage
 from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Convolution, Epilogue, Matmul
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import columns, sliding, tiling
+from mbench.compile.schedules.cpu import columns, sliding, tile_loops, tiling
 from mbench.compile.schedules.cpu.columns import Panel
 
 _UNROLL = 4
@@ -135,20 +135,18 @@ class FusedBlockWriter:
         image, y = (0, line) if conv.batch == 1 else emit.divided(line, conv.input_height)
         column = emit.named(run.first.start + turn * run.first.width)
         packed = emit.named((run.packed + turn * run.first.width) * product.reduction)
-        for part in tiling.Cut.of(conv.input_width, expand.rows).parts:
-            with emit.loop(part.end - part.begin) as across:
-                x = emit.named(part.start + across * part.size)
-                tile = _PointwiseTile(
-                    rows=part.size,
-                    panel=run.first,
-                    source=self._arrays[_source_of(expand.stage)],
-                    at=emit.named((line * conv.input_width + x) * product.reduction),
-                    packed=packed,
-                    target=ring,
-                    to=emit.named(slot + x * conv.channels + column),
-                    indices=partial(_place_in_line, image, y, x, column),
-                )
-                self._product(expand, tile)
+        for x, rows in tile_loops.every(conv.input_width, expand.rows):
+            tile = _PointwiseTile(
+                rows=rows,
+                panel=run.first,
+                source=self._arrays[_source_of(expand.stage)],
+                at=emit.named((line * conv.input_width + x) * product.reduction),
+                packed=packed,
+                target=ring,
+                to=emit.named(slot + x * conv.channels + column),
+                indices=partial(_place_in_line, image, y, x, column),
+            )
+            self._product(expand, tile)
 
     # ------------------------------------------------------------------------------------------------------ depthwise
     def _depthwise(self, batch: Any, y: Any, ring: Any, middle: Any) -> None:
@@ -232,21 +230,19 @@ class FusedBlockWriter:
             with emit.loop(run.count) as turn:
                 column = emit.named(run.first.start + turn * run.first.width)
                 packed = emit.named((run.packed + turn * run.first.width) * product.reduction)
-                for part in tiling.Cut.of(self._lines * conv.width, project.rows).parts:
-                    with emit.loop(part.end - part.begin) as across:
-                        row = emit.named(part.start + across * part.size)
-                        pixel = emit.named(first + row)
-                        tile = _PointwiseTile(
-                            rows=part.size,
-                            panel=run.first,
-                            source=middle,
-                            at=emit.named(row * product.reduction),
-                            packed=packed,
-                            target=self._arrays[-1],
-                            to=emit.named(pixel * product.columns + column),
-                            indices=partial(_place_of_pixel, shape, pixel, column),
-                        )
-                        self._product(project, tile)
+                for row, rows in tile_loops.every(self._lines * conv.width, project.rows):
+                    pixel = emit.named(first + row)
+                    tile = _PointwiseTile(
+                        rows=rows,
+                        panel=run.first,
+                        source=middle,
+                        at=emit.named(row * product.reduction),
+                        packed=packed,
+                        target=self._arrays[-1],
+                        to=emit.named(pixel * product.columns + column),
+                        indices=partial(_place_of_pixel, shape, pixel, column),
+                    )
+                    self._product(project, tile)
 
     def _product(self, pointwise: Pointwise, tile: _PointwiseTile) -> None:
         """Write a tile of a matrix product: sums in registers over the whole reduction."""

@@ -25,7 +25,7 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Epilogue, Matmul, float_bytes
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import float_sums, pairs, prologue, tiling
+from mbench.compile.schedules.cpu import float_sums, pairs, prologue, tile_loops, tiling
 from mbench.compile.schedules.cpu.prologue import Operands, Prologue, RowTasks
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
@@ -238,10 +238,8 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
             operands.begin(first_tile, tiles)
             with emit.loop(panels) as step:
                 operands.begin_panel(first_panel + step)
-                for part in cut.parts:
-                    low, count = emit.overlap(first_tile, tiles, part.begin, part.end, cut.count)
-                    with emit.loop(count) as number:
-                        tile.write(first_panel + step, part.at(low + number), part.size, low + number - first_tile)
+                for start, size, number in tile_loops.shared(cut, first_tile, tiles):
+                    tile.write(first_panel + step, start, size, number - first_tile)
     function, pack = writer.result(), partial(_packed, product, starts, width)
     if product.prologue is None:
         return KernelPlan(function=function, tile=f"{rows}x{vectors}x{lanes}", pack=pack, lanes=lanes)

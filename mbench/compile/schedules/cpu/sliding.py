@@ -16,7 +16,7 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's 
 
 from mbench.compile.kernel_kinds import Convolution, Epilogue
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import float_sums, tiling
+from mbench.compile.schedules.cpu import float_sums, tile_loops, tiling
 
 _LONG = 700
 """Multiply-adds of a tile from which on the lines of its window are a loop: each is a statement to compile."""
@@ -103,13 +103,11 @@ class SlidingLayer(ABC):
             emit.loop(many) as down,
         ):
             batch, group = map(emit.named, self._batch_and(first + down, groups.count))
-            for part in groups.parts:
-                with emit.inside(group, (part.begin, part.end), always=len(groups.parts) == 1):
-                    y = emit.named(part.at(group))
-                    for run in runs(conv, rows):
-                        with emit.loop(run.count) as across, emit.loop(count) as number:
-                            x = emit.named(run.start + across * run.size)
-                            self._tile(run, part.size, batch, y, x, panel + number)
+            for y, size in tile_loops.one(groups, group):
+                for run in runs(conv, rows):
+                    with emit.loop(run.count) as across, emit.loop(count) as number:
+                        x = emit.named(run.start + across * run.size)
+                        self._tile(run, size, batch, y, x, panel + number)
 
     def _tile(self, run: tiling.Run, lines: int, batch: Any, y: Any, x: Any, panel: Any) -> None:
         """Write one tile."""
