@@ -10,14 +10,22 @@ import re
 from collections.abc import Iterable, Sequence
 
 from mbench.analysis import headline
+from mbench.core import units
 from mbench.core.records import Result
 
 WORD = "disturbed"
 """What stands where a figure would."""
+MARK = "~"
+"""Before a figure that is doubtful since something disturbed it; such a figure has two digits."""
 STATIC = "static"
 """The component of modelled energy that grows with time, as `mbench.analysis.energy` calls it, which needs numpy."""
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*[A-Za-z_])")
 """A number that stands alone: not one in a layer's or a network's name."""
+
+
+def seconds(value: float | None, doubtful: object) -> str:
+    """Return a time: `5.04 ms`; where it is doubtful, as of a disturbed network, `~5.0 ms`."""
+    return units.about(value) if doubtful else units.seconds(value)
 
 
 def of_results(results: Iterable[Result]) -> tuple[tuple[str, tuple[Result, ...]], ...]:

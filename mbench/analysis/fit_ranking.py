@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Iterator, Sequence
 
 from mbench.core import units
@@ -10,6 +11,10 @@ from mbench.core.fit_records import CandidateAccuracy, CandidateResult, CostEsti
 
 SHOWN = {"latency": units.seconds, "memory": units.data_size, "weights": units.data_size, "energy": units.joules}
 """How a figure is written for people, by the name of its limit."""
+CONFIDENCE = 0.95
+"""Of the interval of a prediction."""
+_DEVIATIONS = statistics.NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+"""That its ends are from its middle."""
 _FIELDS = {"latency": "latency_s", "memory": "memory_bytes", "weights": "weight_bytes", "energy": "energy_j"}
 
 
@@ -59,6 +64,22 @@ def verdict(
 
 def _ends(found: CostEstimate) -> tuple[float, float]:
     return found.value if found.low is None else found.low, found.value if found.high is None else found.high
+
+
+def probably_fits(candidate: CandidateResult, limits: DeviceLimits) -> bool:
+    """Return whether a candidate that is open probably fits: each figure does even a standard deviation above itself.
+
+    A figure and the upper end of its interval say what a standard deviation is: 1 of its 1.96, as factors. A figure
+    that keeps a limit, with an interval so wide that this one exceeds it, says nothing of the limit.
+    """
+    found = {name: candidate.estimate(name) for name in limits_of(limits)}
+    return all(each is not None and _likely_most(each) <= limits_of(limits)[name] for name, each in found.items())
+
+
+def _likely_most(found: CostEstimate) -> float:
+    """Return a figure with a standard deviation on top: five of six predictions are below that."""
+    high = _ends(found)[1]
+    return found.value * (high / found.value) ** (1 / _DEVIATIONS) if found.value > 0 else high
 
 
 def close_calls(candidate: CandidateResult, limits: DeviceLimits) -> tuple[str, ...]:

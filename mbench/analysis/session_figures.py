@@ -12,6 +12,8 @@ from mbench.analysis import pairs
 from mbench.core import sessions, stats
 from mbench.core.records import Result
 
+OF_ALL = "of all samples"
+"""What percentiles are of, and a headline is not: that is the median of the sessions' medians, so that p50 differs."""
 FEWEST_FOR_P99 = 100
 """Samples: of fewer, the 99th percentile is little else than the longest."""
 

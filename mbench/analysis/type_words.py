@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from mbench.analysis import disturbances, labels, pairs, type_waterfall, waterfall
+from mbench.analysis import disturbances, headline, labels, pairs, type_waterfall, waterfall
 from mbench.analysis.layer_causes import Cause
 from mbench.analysis.type_pairs import TypePair
 from mbench.analysis.waterfall import Step, Waterfall
 from mbench.core import dtypes, units
 from mbench.core.quantized import QuantizationOutcome, SignalToNoise
-from mbench.core.records import Record
+from mbench.core.records import Record, Result
 from mbench.hardware import byte_instructions, half_sums
 
 _MOST = 0.5
@@ -41,11 +41,13 @@ def costs(pair: TypePair) -> str:
     if pair.by_instructions:
         wide, narrow = (units.count(pairs.instructions(each)) for each in (pair.wide, pair.narrow))
         return f"{wide} instructions in {pair.wide.variant.dtype}, {narrow} in {pair.narrow.variant.dtype}"
-    found = [
-        f"{units.seconds(seconds) if (seconds := pairs.latency_s(each)) else 'not timed'} in {each.variant.dtype}"
-        for each in (pair.wide, pair.narrow)
-    ]
+    found = [f"{_time(each)} in {each.variant.dtype}" for each in (pair.wide, pair.narrow)]
     return ", ".join(found)
+
+
+def _time(result: Result) -> str:
+    seconds = pairs.latency_s(result)
+    return disturbances.seconds(seconds, headline.disturbed(result)) if seconds else "not timed"
 
 
 def gain(pair: TypePair) -> str:

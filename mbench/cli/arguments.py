@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import click
@@ -27,6 +28,37 @@ class _PathType(click.Path):
 
 
 PATH = _PathType()
+RESULTS = Path("mbench-results")
+"""Where runs are written unless something else is asked for."""
+_LOOKED_AT, _NAMED = 5, 2
+"""Files that a record is looked for in, the newest, and networks of it that are named."""
+
+
+class RecordsType(_PathType):
+    """A record, or a folder of records: what two runs are given as."""
+
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str:
+        """Return what is expected of a run that was not given, and the newest one that there is."""
+        said = "BASE is the run before a change, HEAD the one after it: a record, or a folder of records of one job"
+        newest = _newest()
+        return f"{said}; the newest here is {newest}" if newest else said
+
+
+def _newest() -> str:
+    """Return the newest record where runs are written by default, and what it is of; nothing where there is none."""
+    from mbench.core import record_files
+    from mbench.core.errors import MbenchError
+
+    files = sorted(RESULTS.glob("*.json"), reverse=True)[:_LOOKED_AT] if RESULTS.is_dir() else []
+    for file in files:
+        with contextlib.suppress(MbenchError, OSError):
+            found = record_files.read(file)
+            named = f" of {', '.join(found.settings.variants[:_NAMED])}" + (
+                f" and {len(found.settings.variants) - _NAMED} more" if len(found.settings.variants) > _NAMED else ""
+            )
+            commit = found.labels.get("commit", "")
+            return f"{file}{named}" + (f" at commit {commit[:12]}" if commit else "")
+    return ""
 
 
 class OutputType(_PathType):
@@ -68,6 +100,7 @@ def _is_wanted(ctx: click.Context, param: click.Parameter) -> bool:
     return source is not ParameterSource.DEFAULT and not named
 
 
+RECORDS = RecordsType()
 NEW_FILE = OutputType()
 NEW_FOLDER = OutputType(folder=True)
 NEW_FOLDERS = OutputType(folder=True, parents=True)

@@ -7,25 +7,27 @@ from pathlib import Path
 import click
 
 from mbench.cli import hints, options, printing
-from mbench.cli.arguments import PATH
+from mbench.cli.arguments import RECORDS
 from mbench.cli.command import command
-from mbench.core import plain
+from mbench.core import exits, plain
 
 
 @command(short_help="Show what differs between two records, and why.")
-@click.argument("base", type=PATH)
-@click.argument("head", type=PATH)
+@click.argument("base", type=RECORDS)
+@click.argument("head", type=RECORDS)
 @options.new_file("--markdown", "Append Markdown.")
 @options.new_file("--html", "Write a page.")
 @options.allowed
 @options.as_json
 def compare(
     base: Path, head: Path, markdown: Path | None, html: Path | None, allowed: tuple[str, ...], as_json: bool
-) -> None:
+) -> int:
     """Show what differs between BASE and HEAD, layer by layer, and why.
 
-    The same comparison as 'gate' makes, for reading: nothing is judged, and
-    the exit code is 0 whatever differs.
+    The same comparison as 'gate' makes, for reading: nothing is judged.
+
+    Exit code: 0 whatever differs; 3 if no network is in both, 4 if none that
+    is was measured in both.
     """
     from mbench.api import gate as api
     from mbench.gating import comparison, two_types
@@ -38,4 +40,9 @@ def compare(
     else:
         printing.parts(terminal.render(found))
     typed = any(each.key == two_types.KEY for each in found.differences)
-    hints.after(None if typed else f"mbench gate {plain.quoted(base)} {plain.quoted(head)}", hushed=as_json)
+    figures = [each for each in found.findings if each.metric not in ("presence", "result")]
+    failed = any(each.metric == "result" and each.outcome != "information" for each in found.findings)
+    code = exits.of_comparison(compared=bool(figures), failed=failed)
+    comes_next = f"mbench gate {plain.quoted(base)} {plain.quoted(head)}"
+    hints.after(None if typed or code else comes_next, hushed=as_json)
+    return code

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mbench.cli import defaults, hints, options, printing, streams
-from mbench.cli.arguments import PATH
+from mbench.cli.arguments import RECORDS
 from mbench.cli.command import command
 from mbench.core import exits, plain
 from mbench.core.errors import CollisionError, UsageError
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @command(short_help="Judge whether a record is worse than another.")
-@click.argument("base", type=PATH)
-@click.argument("head", type=PATH)
+@click.argument("base", type=RECORDS)
+@click.argument("head", type=RECORDS)
 @click.option("--paired", is_flag=True, help="Measure both builds now, against each other.")
 @click.option("--recorded", is_flag=True, help="Judge recorded latencies also where there are counts.")
 @options.file("--config", "Thresholds.  [default: mbench.toml, if there]")

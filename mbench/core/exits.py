@@ -49,6 +49,13 @@ def of_verdict(conclusion: str, *, failed: bool) -> Exit:
     return Exit.FAILED if failed and code != Exit.REGRESSED else code
 
 
+def of_comparison(*, compared: bool, failed: bool) -> Exit:
+    """Return the status of a comparison, which judges nothing; `failed`: a network was not measured in one run."""
+    if compared:
+        return Exit.DONE
+    return Exit.FAILED if failed else Exit.NO_VERDICT
+
+
 def decide(code: Exit, *, unprinted: bool) -> Exit:
     """Return the status of a process whose work came to `code`; `unprinted`: its results could not be printed."""
     return Exit.FAILED if unprinted and code in (Exit.DONE, Exit.NO_VERDICT) else code

@@ -28,6 +28,10 @@ SHORTEST_S = 1e-8
 """No clock that times a run reads less."""
 TOO_SHORT = "below 10 ns"
 
+NO_BREAK = "\u00a0"
+_UNIT = r"(?:[TGMkmµnp]?(?:s|B|J|W|Hz|FLOP|OP)(?:/[sBJ])?|[TGMk]|[KMG]iB|%|times|million|billion|thousand)"
+_BEFORE_UNIT = re.compile(rf"(?<=\d) (?={_UNIT}(?![\w]))")
+
 _BINARY = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 _OF_A_CACHE = r"(?i)\bl[123]d?\b.*bytes\b|\bshared_bytes\b"
 """Names of fields that hold the size of a cache, or of a GPU's memory beside one."""
@@ -65,7 +69,7 @@ def _digits(value: float, digits: int) -> str:
     return f"{number:.{max(0, digits - len(str(int(abs(number)))))}f}"
 
 
-def together(values: Sequence[float], unit: str = "s") -> tuple[tuple[str, ...], str]:
+def together(values: Sequence[float], unit: str = "s", digits: int = 3) -> tuple[tuple[str, ...], str]:
     """Return numbers in the unit of the first, and that unit: 1.02e-3, 0.98e-3 s → `1.02`, `0.98` and `ms`.
 
     Raises:
@@ -74,7 +78,19 @@ def together(values: Sequence[float], unit: str = "s") -> tuple[tuple[str, ...],
     if not values:
         raise ValueError("no values; a unit needs at least one")
     factor, prefix = _prefix(values[0]) if values[0] else (1.0, "")
-    return tuple("0" if value == 0 else _digits(value / factor, 3) for value in values), f"{prefix}{unit}"
+    return tuple("0" if value == 0 else _digits(value / factor, digits) for value in values), f"{prefix}{unit}"
+
+
+def tied(text: str, tie: str = NO_BREAK) -> str:
+    """Return a text in which no line can end between a number and its unit: there is `tie` instead of a space."""
+    return _BEFORE_UNIT.sub(tie, text)
+
+
+def about(value: float | None, unit: str = "s") -> str:
+    """Return a figure that is doubtful, with a mark and two digits: 0.00504 s → `~5.0 ms`."""
+    if value is not None and unit == "s" and 0 <= value < SHORTEST_S:
+        return TOO_SHORT
+    return NOT_AVAILABLE if value is None else f"~{scaled(value, unit, 2)}"
 
 
 def ranged(values: Iterable[float | None], show: Callable[[float], str]) -> str:

@@ -80,12 +80,31 @@ def nearest(candidates: Sequence[CandidateResult], limits: DeviceLimits) -> str:
 def likely(candidates: Sequence[CandidateResult], limits: DeviceLimits) -> str:
     """Return which candidate is the best that probably fits, where the time was over before one was measured enough.
 
-    Empty: there is none.
+    Where none does, what is known of the best that may fit, and what would decide it. Empty: there is none.
     """
-    for each in search.slots(candidates)[0]:
-        shares = fit_ranking.share_used(each, limits)
-        known = len(shares) == len(fit_ranking.limits_of(limits))
-        if each.fits is not False and each.failure is None and known and max(shares.values(), default=0.0) <= 1:
-            used = "; ".join(fit_ranking.use(each, limits))
-            return f"the best that probably fits is {each.network.name}{f': {used}' if used else ''}"
-    return ""
+    opened = [each for each in search.slots(candidates)[0] if each.fits is not False and each.failure is None]
+    best = next((each for each in opened if fit_ranking.probably_fits(each, limits)), None)
+    if best is not None:
+        used = "; ".join(fit_ranking.use(best, limits))
+        return f"the best that probably fits is {best.network.name}{f': {used}' if used else ''}"
+    if not opened:
+        return ""
+    return _undecided(_nearest_of(opened, limits), candidates, limits)
+
+
+def _nearest_of(opened: Sequence[CandidateResult], limits: DeviceLimits) -> CandidateResult:
+    """Return the best candidate whose figures keep all limits, whatever their intervals; else the first."""
+    wanted = len(fit_ranking.limits_of(limits))
+    shares = ((each, fit_ranking.share_used(each, limits)) for each in opened)
+    keeping = (each for each, used in shares if len(used) == wanted and max(used.values(), default=0.0) <= 1)
+    return next(keeping, opened[0])
+
+
+def _undecided(best: CandidateResult, candidates: Sequence[CandidateResult], limits: DeviceLimits) -> str:
+    used = "; ".join(fit_ranking.use(best, limits))
+    known = f": {used}, which is too uncertain to say" if used else ": nothing is known of what it costs"
+    where = " on a quiet machine" if any(each.disturbed for each in candidates) else ""
+    return (
+        f"it is undecided whether {best.network.name} fits{known}; measuring it{where} decides: give the same "
+        "command more --time"
+    )

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from mbench.analysis import headline, latency_model_error
+from mbench.analysis import headline, latency_model_error, pairs
 from mbench.build import build
 from mbench.core import record_files, resources, spread_history
 from mbench.core.errors import MbenchError
@@ -184,7 +184,12 @@ class Observations:
             self.attempts[network.name] = self.attempts.get(network.name, 0) + 1
         for failure in record.failures:
             self.failed[failure.variant] = failure.reason
-        return self._add(record)
+        found = self._add(record)
+        for result in record.results:
+            name = result.variant.name
+            if name in self._wanted and name not in self.known:
+                self.failed.setdefault(name, _why_unused(result, self._digest(self._wanted[name])))
+        return found
 
     def as_record(self, names: Iterable[str]) -> Record | None:
         """Return one record of all that is known of networks; None where nothing is.
@@ -247,6 +252,19 @@ class Observations:
             target = targets.for_threads(self._job.target, self._job.settings.threads)
             self._digests[key] = build.digest(build.digest_inputs(plain, target, self._job.choices))
         return self._digests[key]
+
+
+def _why_unused(result: Result, digest: str) -> str:
+    """Return why a result says nothing of a network whose build would have a digest now."""
+    numerics = result.numerics
+    if numerics is not None and not numerics.passed:
+        return f"its output is wrong: {numerics.detail or numerics.reference}"
+    if result.artifact.digest != digest:
+        return (
+            f"its build has changed: {result.artifact.digest[:12]} was measured, {digest[:12]} would be built now; "
+            "search again, and meanwhile change neither the network's file nor mbench nor its tuned choices"
+        )
+    return f"no latency was measured: {pairs.why_missing(result, 'end_to_end.latency_s')}"
 
 
 def _worth(observed: Observed) -> tuple[bool, bool]:

@@ -151,7 +151,7 @@ class FitSearch:
         self._budget.spent(networks, batch.sessions, left_s - self._budget.left_s)
         for name in batch.names:
             if name not in self._seen.known:
-                self._seen.failed.setdefault(name, "no latency was measured")
+                self._seen.failed.setdefault(name, "it has no result")
 
     def _expected(self, now: Estimates) -> str:
         """Return in words how long the search will take, about, before it has measured anything."""

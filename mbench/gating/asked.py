@@ -7,13 +7,16 @@ has a result in the head has nothing to compare with, and is shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from mbench.analysis import instruction_counts, pairs
 from mbench.core.records import Record, Result
 from mbench.gating.comparison import Finding, Metric, Outcome
 from mbench.gating.sides import Given
+
+_NAMED = 3
+"""Networks of a run that a line names."""
 
 
 class Unfit(NamedTuple):
@@ -68,6 +71,19 @@ def comparable(base: Record, head: Record) -> tuple[tuple[str, Result, Result], 
     """Return each network that can be judged in both runs: its name, and its result in each."""
     found = [(name, result(base, name), result(head, name)) for name in networks(base) if name in networks(head)]
     return tuple((name, ours, theirs) for name, ours, theirs in found if ours and theirs)
+
+
+def apart(base: Record, head: Record) -> tuple[str, ...]:
+    """Return that two runs have no network in common, and what is in each; nothing where they share one."""
+    ours, theirs = networks(base), networks(head)
+    if set(ours) & set(theirs) or not (ours or theirs):
+        return ()
+    return (f"no network is in both: the base has {_few(ours)}; the head has {_few(theirs)}",)
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED]) or 'none'}{more}"
 
 
 def presence(base: Given, head: Given) -> tuple[Finding, ...]:

@@ -141,6 +141,9 @@ class Side(_VerdictStruct, frozen=True, kw_only=True):
     machine: str
     runs: int = 1
     """Records of the same job that stand for it together."""
+    networks: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
+    """Of the newest run, such as its commit."""
 
 
 class Comparison(_VerdictStruct, frozen=True, kw_only=True):

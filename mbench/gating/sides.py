@@ -51,6 +51,8 @@ class Given(NamedTuple):
             target=record.target.name,
             machine=comparable.machine(record),
             runs=len(self.runs),
+            networks=tuple(result.variant.name for result in record.results),
+            labels=record.labels,
         )
 
 

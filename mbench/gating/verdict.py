@@ -106,7 +106,8 @@ def compare(base: Given, head: Given, asked: Asked, fight: Fight | None = None) 
         base=base.described(), head=head.described(), ways={way: WAYS[way] for way in taken}, findings=explained,
         groups=groups.of_findings(explained),
         differences=found, notes=(*fought.remarks, *coverage.notes(both, matched, possible), *untaken),
-        left_out=(*_left_out(wanted, possible, found), *mixed.values()), copies=_copies(base, head, shared),
+        left_out=(*asked_for.apart(base.record, head.record), *_left_out(wanted, possible, found), *mixed.values()),
+        copies=_copies(base, head, shared),
     )  # fmt: skip
     return comparison, fought.failures
 

@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from mbench.analysis import disturbances, instruction_counts, labels, layer_causes, pairs, waterfall
+from mbench.analysis import (
+    disturbances,
+    first_answers,
+    instruction_counts,
+    labels,
+    layer_causes,
+    pairs,
+    session_figures,
+    waterfall,
+)
 from mbench.core import units
 from mbench.core.records import Record
 from mbench.page import type_sentences
@@ -49,7 +58,8 @@ def _speed(view: ResultView, record: Record) -> str:
     if instruction_counts.emulated(record):
         spent = _counted(view)
     else:
-        spent = _tied(units.seconds(view.latency.median_s)) if view.latency else "latency not measured"
+        known = view.latency
+        spent = _tied(disturbances.seconds(known.median_s, view.disturbed)) if known else "latency not measured"
         spent += f", {disturbances.WORD}" if view.disturbed else ""
     return f"{view.label} on {labels.where(record)}: {spent}"
 
@@ -63,8 +73,8 @@ def _counted(view: ResultView) -> str:
 
 
 def _tied(text: str) -> str:
-    """Keep a number and its unit on one line."""
-    return text.replace(" ", "\u00a0")
+    """Keep a figure, which is a number with its unit, on one line."""
+    return text.replace(" ", units.NO_BREAK)
 
 
 def _saving(view: PairView) -> str:
@@ -140,12 +150,21 @@ def of_spread(view: ResultView) -> str | None:
 
 
 def of_percentiles(view: ResultView) -> str | None:
-    """Return the percentiles of a network's samples: `p50 12.1 ms, p90 12.3 ms, p99 13.0 ms`; None: not timed."""
+    """Return percentiles of a network's samples: `p50 12.1 ms, p90 12.3 ms, p99 13.0 ms`; None: not timed.
+
+    Of several sessions it begins with `of all samples`, since the headline is another median.
+    """
     found = view.percentiles
     if found is None:
         return None
     known = {"p50": found.p50_s, "p90": found.p90_s, "p99": found.p99_s}
-    return ", ".join(f"{name} {_tied(units.seconds(value))}" for name, value in known.items() if value is not None)
+    said = ", ".join(
+        f"{name} {_tied(disturbances.seconds(value, view.disturbed))}"
+        for name, value in known.items()
+        if value is not None
+    )
+    several = view.headline is not None and view.headline.interval is not None
+    return f"{session_figures.OF_ALL}: {said}" if several else said
 
 
 def _over(view: ResultView) -> str:
@@ -186,17 +205,8 @@ def _unknown_spread(view: ResultView) -> str | None:
 
 def of_spending(view: ResultView) -> str | None:
     """Return where a network's time (or its instructions) goes, in a sentence; None where that is not known."""
-    if not view.spending:
-        return None
-    what = "time" if view.latency else "instructions"
-    first = view.spending[0]
-    kind = units.counted(first.layers, f"{labels.op(first.op)} layer")
-    slowest = view.slowest[0]
-    return (
-        f"{_tied(units.percent(first.share, 0))} of the layers\u2019 {what} is in {kind}; "
-        f"the largest single one is {slowest.row.layer.name} with "
-        f"{_tied(units.percent(slowest.share, 0))}."
-    )
+    said = first_answers.of_spending(view.result, instructions=view.latency is None)
+    return None if said is None else units.tied(said)
 
 
 def of_waterfall(view: PairView) -> str | None:

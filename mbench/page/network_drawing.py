@@ -119,7 +119,7 @@ def of_result(item: ResultView, *, emulated: bool) -> NetworkDrawing:
 
     Args:
         item: the network.
-        emulated: whether shares are of instructions; without them or without times, they are of multiply-adds.
+        emulated: whether shares are of instructions; without them or without quiet times, they are of multiply-adds.
     """
     cost, shares = _shares(item, emulated=emulated)
     blocks = _blocks(item.layers)
@@ -143,7 +143,7 @@ def of_result(item: ResultView, *, emulated: bool) -> NetworkDrawing:
 
 def _shares(item: ResultView, *, emulated: bool) -> tuple[str, dict[str, float]]:
     """Return each layer's share of what all of them cost, by name, and what that is."""
-    if item.slowest:
+    if item.slowest and (emulated or not item.disturbed):
         return "instructions" if emulated else "time", {each.row.layer.name: each.share for each in item.slowest}
     whole = pairs.macs(item.result) or 1
     return "macs", {layer.name: layer.macs / whole for layer in item.result.layers}

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import jinja2
 
-from mbench.analysis import labels, pairs
+from mbench.analysis import disturbances, labels, pairs, session_figures
 from mbench.core import plain, units
 from mbench.core.records import Record
 from mbench.page import drawing, figure_data, headlines, session_drawing, templates, views
@@ -95,7 +95,7 @@ def _waterfall(pair: PairView) -> BarFigure | None:
 
 
 def _layers(item: ResultView, view: RecordView) -> BarFigure | None:
-    if not item.slowest:
+    if not item.slowest or (item.disturbed and not view.emulated):
         return None
     shown = {share.row.anchor: share for share in item.slowest[:_MOST_BARS]}
     what = "instructions" if view.emulated else "time"
@@ -129,4 +129,6 @@ def _placed(spans: list[_Span]) -> Iterator[BarShape]:
 @functools.cache
 def _environment() -> jinja2.Environment:
     known = {"units": units, "pairs": pairs, "labels": labels, "headlines": headlines, "views": views}
-    return templates.environment({**known, "session_drawing": session_drawing})
+    return templates.environment(
+        {**known, "session_drawing": session_drawing, "disturbances": disturbances, "session_figures": session_figures}
+    )

@@ -14,8 +14,10 @@ from pathlib import Path
 import jinja2
 
 from mbench.analysis import (
+    disturbances,
     energy,
     evaluated,
+    first_answers,
     frame,
     frame_columns,
     labels,
@@ -24,6 +26,7 @@ from mbench.analysis import (
     repeat,
     runs,
     session_figures,
+    spending,
     sustained_load,
     type_words,
     versus,
@@ -35,7 +38,6 @@ from mbench.core.version import VERSION
 from mbench.page import (
     charts,
     figures_sustained,
-    first_answers,
     headlines,
     network_drawing,
     session_drawing,
@@ -251,6 +253,8 @@ def _environment() -> jinja2.Environment:
             "headlines": headlines,
             "repeat": repeat,
             "first_answers": first_answers,
+            "disturbances": disturbances,
+            "spending": spending,
             "PLACES": PLACES,
             "pack": single_file.packed,
             "type_words": type_words,

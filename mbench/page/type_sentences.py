@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mbench.analysis import type_words
-
-_NUMBER_AND_UNIT = re.compile(r"(?<=\d) (?=(?:[nµm]?s|[kMG]|times)\b)")
+from mbench.core import units
 
 if TYPE_CHECKING:
     from mbench.core.records import Record
@@ -19,12 +17,7 @@ def of_pair(view: TypePairView, record: Record, where: str) -> str:
     """Return what a narrower type gives to a network, and where the rest of what is expected is lost."""
     lost = type_words.loss(view.pair, view.waterfall, record)
     said = f"{view.label} on {where}: {type_words.costs(view.pair)}: {type_words.gain(view.pair)}"
-    return _tied(f"{said}{f'; {lost}' if lost else ''}.")
-
-
-def _tied(text: str) -> str:
-    """Keep numbers and their units on one line."""
-    return _NUMBER_AND_UNIT.sub("\u00a0", text)
+    return units.tied(f"{said}{f'; {lost}' if lost else ''}.")
 
 
 def several(views: Sequence[TypePairView]) -> Iterator[str]:

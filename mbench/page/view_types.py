@@ -7,11 +7,11 @@ import dataclasses
 from mbench.analysis import disturbances, labels, live_memory, pairs
 from mbench.analysis.headline import Headline
 from mbench.analysis.session_figures import Percentiles
+from mbench.analysis.spending import Spending
 from mbench.analysis.type_pairs import TypedLayers, TypePair
 from mbench.analysis.waterfall import Waterfall
 from mbench.core import dtypes, stats
 from mbench.core.farm_records import FarmDevice
-from mbench.core.field_types import Op
 from mbench.core.machine_types import Figure
 from mbench.core.records import Counts, Layer, Record, Result, Variant
 from mbench.core.sessions import Session
@@ -68,7 +68,7 @@ class LayerView:
     layer: Layer
     latency: Latency | None
     share: float | None
-    """Of the end-to-end latency; None where that is disturbed."""
+    """Of the end-to-end latency; doubtful where that is disturbed."""
     above: bool
     """Whether it exceeds its measured peak for no reason that is known, so that its share of it is no figure."""
     samples: tuple[tuple[float, ...], ...]
@@ -78,15 +78,6 @@ class LayerView:
     """Instructions for each vector multiply-add that the layer needs."""
     schedule: str | None
     fallback: str | None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Spending:
-    """What the layers of one kind have of the sum over all, in time or, where nothing was timed, instructions."""
-
-    op: Op
-    layers: int
-    share: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

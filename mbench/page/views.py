@@ -15,6 +15,7 @@ from mbench.analysis import (
     device_spread,
     disturbances,
     farm_words,
+    first_answers,
     headline,
     instruction_counts,
     labels,
@@ -22,13 +23,13 @@ from mbench.analysis import (
     pairs,
     repeat,
     session_figures,
+    spending,
     type_pairs,
     type_waterfall,
     type_words,
     waterfall,
 )
 from mbench.core import stats
-from mbench.core.field_types import Op
 from mbench.core.machine_types import Figure
 from mbench.core.records import Layer, Record, Result
 from mbench.page import headlines, shown_samples
@@ -43,7 +44,6 @@ from mbench.page.view_types import (
     RecordView,
     ResultView,
     SessionView,
-    Spending,
     TypePairView,
 )
 
@@ -71,8 +71,7 @@ def of_record(record: Record, *, prefix: str = "") -> RecordView:
         for pair in pairs.of_record(record)
     )
     items, types = tuple(views.values()), tuple(_of_types(record, views))
-    couples = [*(pair.separable for pair in found), *(pair.narrow for pair in types)]
-    alone = items[0] if len(items) == 1 else couples[0] if couples and len(items) == 2 else None
+    alone = first_answers.spoken(record)
     reported = {failure.variant for failure in record.failures}
     return RecordView(
         record=record,
@@ -80,7 +79,7 @@ def of_record(record: Record, *, prefix: str = "") -> RecordView:
         counting=instruction_counts.wanted(record) or any(view.counts for view in views.values()),
         instead=tuple(dict.fromkeys(_instead(record, views.values()))),
         headlines=tuple(headlines.of_record(record, found, types, items)),
-        spoken=alone,
+        spoken=views[alone.variant.name] if alone else None,
         disturbed=tuple(
             (why, tuple(labels.variant(result.variant) for result in whose))
             for why, whose in disturbances.of_results(record.results)
@@ -140,14 +139,14 @@ def _of_result(record: Record, result: Result, prefix: str) -> ResultView:
         for layer, anchor in zip(result.layers, anchors, strict=True)
     )
     emulated, disturbed = instruction_counts.emulated(record), disturbances.of_result(result)
-    slowest = () if disturbed and not emulated else tuple(_shares(layers, instructions=emulated))
+    parts = spending.of_layers(result, instructions=emulated)
     return ResultView(
         result=result,
         anchor=anchor_of(f"{prefix}{result.variant.name}"),
         label=labels.variant(result.variant),
         command=repeat.command(record, result),
-        spending=tuple(_spending(slowest)),
-        slowest=slowest,
+        spending=spending.by_kind(parts),
+        slowest=tuple(LayerShare(row=layers[part.place], share=part.share) for part in parts),
         live_peak=live_memory.peak(result),
         latency=whole,
         headline=headline.of_result(result),
@@ -209,25 +208,6 @@ def _anchors(network: str, layers: Iterable[Layer]) -> Iterator[str]:
         yield anchor
 
 
-def _shares(layers: Iterable[LayerView], *, instructions: bool) -> Iterator[LayerShare]:
-    amounts = [
-        pairs.layer_instructions(row.layer) if instructions else pairs.layer_latency_s(row.layer) for row in layers
-    ]
-    known = [amount for amount in amounts if amount is not None]
-    whole = sum(known)
-    if len(known) == len(amounts) and whole:
-        shares = [LayerShare(row=row, share=amount / whole) for row, amount in zip(layers, known, strict=True)]
-        yield from sorted(shares, key=lambda item: -item.share)
-
-
-def _spending(shares: Iterable[LayerShare]) -> Iterator[Spending]:
-    kinds: dict[Op, list[float]] = {}
-    for item in shares:
-        kinds.setdefault(item.row.layer.op, []).append(item.share)
-    found = [Spending(op=op, layers=len(parts), share=sum(parts)) for op, parts in kinds.items()]
-    yield from sorted(found, key=lambda item: -item.share)
-
-
 def _warnings(items: Iterable[ResultView]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield each cause once, with the networks' labels; texts that differ only in their numbers have one cause."""
     said: dict[str, list[str]] = {}
@@ -270,7 +250,6 @@ def _of_layer(
     layer: Layer, result: Result, whole: Latency | None, lanes: int | None, anchor: str, *, above: bool
 ) -> LayerView:
     latency = _latency(layer.latency_s)
-    whole = None if headline.disturbed(result) else whole
     fallbacks = result.artifact.fallbacks
     reasons = (fallbacks[kernel] for kernel in (layer.kernel, *layer.kernel.split(" + ")) if kernel in fallbacks)
     return LayerView(

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 
-from mbench.analysis import above_peak, instruction_counts, pairs
+from mbench.analysis import above_peak, disturbances, instruction_counts, pairs, spending
 from mbench.core import dtypes, sessions, stats, units
 from mbench.core.records import Layer, Record, Result, TimeBalance
 from mbench.terminal import count_tables
@@ -19,6 +19,8 @@ from mbench.terminal.totals import DOUBTFUL, FEW, NetworkRow
 ABOVE = ">100 %"
 """Of the roof, of a layer that exceeds the measured peak for no reason that is known."""
 _PERCENTILES = (0.5, 0.9, 0.99)
+_OF_SAMPLES = "{} of\nsamples"
+"""What p50 is, beside a headline that is the median of sessions' medians."""
 _COLD = ("load_s", "first_s")
 _ONLY_ALONE = ("op", "FLOP/s", "OP/s", "bound", *count_tables.ONLY_ALONE)
 """Columns that the layers of two networks leave no room for."""
@@ -30,7 +32,8 @@ def sentences(lines: Sequence[NetworkRow]) -> Iterator[str]:
     if good and len(lines) > FEW:
         p90, p99 = (units.ranged((_over_median(line, at) for line in good), units.ratio) for at in (0.9, 0.99))
         yield f"p90 is {p90} the median, p99 {p99}."
-    loads, firsts = (units.ranged((_median(line.result, name) for line in lines), units.seconds) for name in _COLD)
+    shown, write = (good, units.seconds) if good else (lines, units.about)
+    loads, firsts = (units.ranged((_median(line.result, name) for line in shown), write) for name in _COLD)
     if units.NOT_AVAILABLE not in (loads, firsts):
         yield f"Cold start: load {loads}, first inference {firsts}."
 
@@ -54,16 +57,18 @@ def table(lines: Sequence[NetworkRow]) -> Iterator[RenderableType]:
     samples = [stats.quantiles(line.result.end_to_end.latency_s or (), _PERCENTILES) for line in timed]
     columns = [Column(head="network", cells=[line.name for line in timed])]
     for number, (fraction, rank) in enumerate(zip(_PERCENTILES, (3, 1, 1), strict=True)):
-        cells = [_about(line, units.seconds(values[number])) for line, values in zip(timed, samples, strict=True)]
-        columns.append(Column(head=f"p{100 * fraction:.0f}", cells=cells, rank=rank))
+        cells = [_seconds(line, values[number]) for line, values in zip(timed, samples, strict=True)]
+        name = f"p{100 * fraction:.0f}"
+        several = number == 0 and any(line.headline and line.headline.interval for line in timed)
+        columns.append(Column(head=_OF_SAMPLES.format(name) if several else name, cells=cells, rank=rank))
     if any(line.result.time_balance for line in timed):
         cells = [_balance(line, line.result.time_balance) for line in timed]
         columns.append(Column(head="layers + runtime\n+ unattributed", cells=cells, rank=2))
     yield Fitted(columns, [line.style for line in timed], rule=False, below=2)
 
 
-def _about(line: NetworkRow, figure: str) -> str:
-    return f"~{figure}" if line.disturbed else figure
+def _seconds(line: NetworkRow, value: float) -> str:
+    return disturbances.seconds(value, line.disturbed)
 
 
 def _balance(line: NetworkRow, found: TimeBalance | None) -> str:
@@ -71,8 +76,9 @@ def _balance(line: NetworkRow, found: TimeBalance | None) -> str:
     if found is None or found.end_to_end_s < units.SHORTEST_S:
         return units.NOT_AVAILABLE
     parts = (found.end_to_end_s, found.layer_sum_s, found.overhead_s, found.unattributed_s)
-    (_, layers, runtime, rest), unit = units.together(parts)
-    return _about(line, f"{layers} + {runtime} + {rest} {unit}".replace("+ -", "- "))
+    (_, layers, runtime, rest), unit = units.together(parts, digits=2 if line.disturbed else 3)
+    mark = disturbances.MARK if line.disturbed else ""
+    return f"{mark}{layers} + {runtime} + {rest} {unit}".replace("+ -", "- ")
 
 
 # ------------------------------------------------------------------------------------------------------------ layers
@@ -103,16 +109,20 @@ def slowest(line: NetworkRow, count: int) -> list[Column]:
     return [
         Column(head="slowest layers", cells=[layer.name for layer in found]),
         Column(head="op", cells=[layer.op for layer in found], rank=4, left=True),
-        Column(head="latency", cells=[_about(line, units.seconds(seconds)) for seconds, _ in ranked]),
-        Column(head="share", cells=[units.percent(pairs.ratio(seconds, whole)) for seconds, _ in ranked]),
+        Column(head="latency", cells=[_seconds(line, seconds) for seconds, _ in ranked]),
+        Column(head="share", cells=[_share(line, pairs.ratio(seconds, whole)) for seconds, _ in ranked]),
         Column(
             head=f"{operation}/s",
-            cells=[_about(line, units.count(rate)) for rate in rates],
+            cells=[DOUBTFUL if line.disturbed else units.count(rate) for rate in rates],
             rank=3,
         ),
         Column(head="bound", cells=[_bound(layer) for layer in found], rank=2),
         Column(head="of roof", cells=[_of_roof(layer, line, wrong) for layer in found]),
     ]
+
+
+def _share(line: NetworkRow, value: float | None) -> str:
+    return spending.share(value, doubtful=line.disturbed, decimals=1)
 
 
 def _bound(layer: Layer) -> str:

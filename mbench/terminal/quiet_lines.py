@@ -30,7 +30,7 @@ def _headline(record: Record, line: NetworkRow) -> str:
         return f"{units.count(pairs.instructions(line.result))} instructions"
     shown = totals.interval(line)
     limits = "" if line.disturbed or shown == units.NOT_AVAILABLE else f" {shown}"
-    return totals.latency(line.headline) + limits
+    return totals.latency(line) + limits
 
 
 def _state(line: NetworkRow) -> str:

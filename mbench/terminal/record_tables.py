@@ -8,19 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
-from mbench.analysis import headline, instruction_counts, labels, pairs, type_pairs
-from mbench.core import units
+from mbench.analysis import first_answers, headline, instruction_counts, labels, pairs, type_pairs
+from mbench.core import plain, units
 from mbench.core.records import Numerics, Record
 from mbench.terminal import count_tables, details, farm_lines, merging, sustained_lines, totals, type_lines
-from mbench.terminal.table import add_row, ruled, text
+from mbench.terminal.table import TiedText, add_row, ruled, text
 from mbench.terminal.totals import NetworkRow
 
 __all__ = ["add_row", "record_tables", "ruled"]
 
-SLOWEST = 6
+SLOWEST, _WANTED = 6, 2
+"""Layers that are listed at most, and before percentiles of what is disturbed or in two types."""
 SCREEN = 24 - 2
 """Lines of a screen, without the two that say where record and page are."""
 _CAUSES = 2
@@ -35,7 +36,7 @@ def record_tables(record: Record) -> list[RenderableType]:
     """Return what there is to say of one record, top to bottom; of up to two networks, as much as a screen holds.
 
     The main table, what its figures are, details of a few networks, counts, the pair, what was disturbed, warnings,
-    failures.
+    failures, what to try next.
     """
     lines = totals.rows(record)
     parts: list[RenderableType] = [_origin(record)]
@@ -50,11 +51,39 @@ def record_tables(record: Record) -> list[RenderableType]:
     at = len(parts)
     sustained, farm = sustained_lines.of_record(record), farm_lines.of_record(record)
     parts.extend((*_untimed(record), *_tuned(record), *sustained, *farm, *_warnings(record, lines), *_failures(record)))
-    if type_pairs.of_record(record):  # what the types give comes first
-        behind = tuple(_IfRoom(part, tuple(parts)) for part in behind)
+    steps = tuple(_next_step(record))
+    parts.extend((*_where(record), *(steps if _uncertain(lines) else ())))
+    if type_pairs.of_record(record) or all(line.disturbed for line in lines):  # other things come first
+        layers = details.layers(record, lines, _WANTED)
+        behind = tuple(_IfRoom(part, (*parts, *([layers] if layers else ()))) for part in behind)
     parts[between:between] = behind
     at += len(behind)
+    if steps and not _uncertain(lines):
+        step = Group(*steps)
+        parts.append(step if len(lines) > totals.FEW else _IfRoom(step, tuple(parts)))
     return [*parts[:at], _Layers(record, lines, tuple(parts)), *parts[at:]]
+
+
+def _uncertain(lines: Sequence[NetworkRow]) -> bool:
+    """Return whether the next thing is to know more of what is shown."""
+    timed = [line.headline for line in lines if line.headline]
+    return any(line.disturbed for line in lines) or any(each.interval is None for each in timed)
+
+
+def _where(record: Record) -> Iterator[TiedText]:
+    """Yield where the time of many networks goes, in the words of the page."""
+    goes = first_answers.where([record]) if len(record.results) > totals.FEW else None
+    if goes is not None:
+        yield text(f"{goes.question} {' '.join(goes.sentences)}")
+
+
+def _next_step(record: Record) -> Iterator[RenderableType]:
+    """Yield what to try next, in the words of the page."""
+    for step in first_answers.steps([record])[:1]:
+        command = None if step.at_hand else step.command
+        yield text(f"Try next: {step.words[:1].lower()}{step.words[1:]}{':' if command else '.'}")
+        if command:
+            yield plain.visible(command)  # text that is not wrapped, for copying
 
 
 class _IfRoom:
@@ -130,6 +159,8 @@ def _twins(record: Record) -> Iterator[Text]:
             yield text(f"{result.variant.name}: {said}.")
     if type_pairs.of_record(record):
         return  # two types were asked for, not two kinds of convolution
+    if any(step.words == first_answers.SAVING for step in first_answers.steps([record])[:1]):
+        return  # it is what to try next
     others = [other for _, other in pairs.unpaired(record)]
     named = list({labels.untyped(other): other.name for other in reversed(others) if not other.imported}.values())
     if named:

@@ -17,7 +17,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from mbench.core import plain
+from mbench.core import plain, units
 
 _RULED = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """A rule under the heads and nothing else; readable in a pipe and in any encoding."""
@@ -55,9 +55,44 @@ def add_row(table: Table, *cells: str, style: str = "") -> None:
     table.add_row(*(text(cell) for cell in cells), style=style)
 
 
-def text(content: str, *, style: str = "") -> Text:
+_TIE = "\ue000"
+"""Stands for the space between a number and its unit while lines are made: no space, and in no text, as it cannot be
+printed."""
+
+
+class TiedText(Text):
+    """Text whose lines never end between a number and its unit."""
+
+    def __rich__(self) -> RenderableType:
+        """Return what rich renders instead of it."""
+        return _TiedLines(self)
+
+
+class _TiedLines:
+    """The lines of a text. Not a `Text` itself: rich joins those that it prints, and would break the whole anywhere."""
+
+    def __init__(self, content: Text) -> None:
+        self._content, self._tied = content, content.copy()
+        self._tied.plain = units.tied(content.plain, _TIE)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield them, as rich's own text does."""
+        lines = self._tied.wrap(
+            console, options.max_width, justify=self._content.justify or options.justify,
+            overflow=self._content.overflow or options.overflow, no_wrap=self._content.no_wrap or options.no_wrap,
+        )  # fmt: skip
+        joined = Text("\n").join(lines)
+        joined.plain = joined.plain.replace(_TIE, " ")
+        yield from joined.render(console, end=self._content.end)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """Return the width of the longest word and of the longest line."""
+        return self._tied.__rich_measure__(console, options)
+
+
+def text(content: str, *, style: str = "") -> TiedText:
     """Return plain text; what cannot be printed is escaped."""
-    return Text(plain.visible(content), style=style)
+    return TiedText(plain.visible(content), style=style)
 
 
 class Paragraph:
@@ -69,8 +104,9 @@ class Paragraph:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield its lines; nothing in it is read as markup."""
-        width = max(_NARROWEST, options.max_width)
-        yield Text("\n".join(textwrap.wrap(self._content, width, subsequent_indent="  ", break_on_hyphens=False)))
+        width, whole = max(_NARROWEST, options.max_width), units.tied(self._content, _TIE)
+        lines = textwrap.wrap(whole, width, subsequent_indent="  ", break_on_hyphens=False)
+        yield Text("\n".join(lines).replace(_TIE, " "))
 
 
 class BrokenName:

@@ -10,7 +10,15 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import RenderableType
 
-from mbench.analysis import energy, headline, instruction_counts, pairs, type_pairs
+from mbench.analysis import (
+    disturbances,
+    energy,
+    first_answers,
+    headline,
+    instruction_counts,
+    pairs,
+    type_pairs,
+)
 from mbench.analysis.headline import Headline
 from mbench.core import units
 from mbench.core.records import MeteredEnergy, Record, Result
@@ -104,14 +112,14 @@ def _rank(head: str, emulated: bool) -> int:
 
 
 def _latency(lines: Sequence[NetworkRow]) -> Iterator[Column]:
-    yield Column(head="latency", cells=[latency(line.headline) for line in lines])
+    yield Column(head="latency", cells=[latency(line) for line in lines])
     if any(line.disturbed or (line.headline and line.headline.interval) for line in lines):
         yield Column(head="interval", cells=[interval(line) for line in lines])
 
 
-def latency(found: Headline | None) -> str:
-    """Return the headline of a latency: `249 µs`."""
-    return units.seconds(found.median_s if found else None)
+def latency(line: NetworkRow) -> str:
+    """Return the headline of a latency: `249 µs`, or `~250 µs` where it was disturbed."""
+    return disturbances.seconds(line.headline.median_s if line.headline else None, line.disturbed)
 
 
 def interval(line: NetworkRow) -> str:
@@ -202,8 +210,7 @@ def _counted(record: Record, lines: Sequence[NetworkRow]) -> Iterator[Column]:
     yield Column(head="instr", cells=instr, note="instr: of one run, counted exactly")
     if any(each.end_to_end.latency_model_s is not None for each in found):
         cells = [units.seconds(each.end_to_end.latency_model_s) for each in found]
-        errors = {each.end_to_end.latency_model_error: None for each in found if each.end_to_end.latency_model_error}
-        note = "; ".join(("latency*: a model's, of one thread, not measured", *map(str, errors)))
+        note = "; ".join(filter(None, (f"latency*: {first_answers.MODELLED}", first_answers.model_errors(found))))
         yield Column(head="latency*", cells=cells, note=note)
     if len(lines) > FEW:
         per = [units.decimal(instruction_counts.of_network(record, each)) for each in found]

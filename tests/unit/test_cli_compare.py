@@ -8,8 +8,10 @@ from pathlib import Path
 import jsonschema
 from conftest import Mbench
 from gate_records import (
+    NAME,
     OTHERS,
     Put,
+    changed,
     counted,
     layers_of,
     one_layer,
@@ -17,6 +19,7 @@ from gate_records import (
 )
 
 from mbench.cli.compare import compare
+from mbench.core.records import Failure
 from mbench.gating import comparison
 
 pytest_plugins = ("gate_fixtures",)
@@ -47,3 +50,22 @@ def test_compare_of_what_cannot_be_compared_says_so(run: Mbench, put: Put) -> No
     assert outcome.code == 0
     assert "host" in outcome.out
     assert "runner-7" in outcome.out
+
+
+def test_records_without_a_common_network_are_no_success(run: Mbench, base: Path, put: Put) -> None:
+    head = put(counted("mobilenet_v1_0.25_64"), "head")
+    outcome = run(compare, base, head)
+    assert outcome.code == 3
+    said = f"o network is in both: the base has {NAME}; the head has mobilenet_v1_0.25_64"
+    assert f"N{said}." in " ".join(outcome.out.split())
+    assert json.loads(run(compare, base, head, "--json").out)["left_out"] == [f"n{said}"]
+
+
+def test_what_was_not_measured_in_one_of_them_is_no_success(run: Mbench, base: Path, put: Put) -> None:
+    failed = Failure(variant=NAME, stage="compiling", reason="out of registers")
+    head = changed(counted(), results=(), failures=(failed,))
+    outcome = run(compare, base, put(head, "head"))
+    assert outcome.code == 4
+    assert f"NOT MEASURED: {NAME}: in the head: failed while compiling: out of registers" in " ".join(
+        outcome.out.split()
+    )

@@ -516,3 +516,25 @@ def test_paired_runs_of_other_jobs_are_incomparable_and_nothing_is_measured(
     record_files.write(pair[1], changed(item, settings=msgspec.structs.replace(item.settings, batch=4)))
     outcome = run(gate, *pair, "--paired", "--json")
     assert (outcome.code, verdict_of(outcome.out)["conclusion"]) == (3, "incomparable")
+
+
+# -------------------------------------------------------------------------------------------------------- what is what
+def test_without_head_it_says_what_head_is_and_names_the_newest_run(run: Mbench, base: Path) -> None:
+    said = "BASE is the run before a change, HEAD the one after it: a record, or a folder of records of one job"
+    assert_one_line(run(gate, base), f"Missing argument 'HEAD'. {said}; see 'mbench gate --help'")
+    folder = Path("mbench-results")
+    folder.mkdir()
+    (folder / "fit-1.json").write_text("{}")
+    record_files.write(folder / "20260301-a.json", changed(counted(), labels={"commit": "4f2a9c1" * 5}))
+    newest = f"the newest here is {folder / '20260301-a.json'} of {NAME} at commit {('4f2a9c1' * 5)[:12]}; see"
+    assert_one_line(run(gate, base), newest)
+
+
+def test_both_runs_are_named_with_their_commits(run: Mbench, put: Put) -> None:
+    labels = {"commit": "0123456789abcdef", "branch": "main", "change": "7"}
+    files = put(counted(), "base"), put(changed(counted(run_id="again"), labels=labels), "head")
+    base, head = run(gate, *files).out.partition("\nhead")[::2]
+    assert "commit" not in base
+    assert ": again, commit 0123456789ab, branch main, 2025-" in " ".join(head.replace(".js\non", ".json").split())
+    side = verdict_of(run(gate, *files, "--json").out)["comparison"]["head"]
+    assert (side["labels"], side["networks"]) == (labels, [NAME])

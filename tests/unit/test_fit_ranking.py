@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import math
+
 import msgspec
 import pytest
+from scipy.stats import lognorm, norm
 
 from mbench.analysis import fit_ranking
 from mbench.core.fit_records import CandidateAccuracy, CandidateResult, CostEstimate, DeviceLimits
@@ -135,3 +138,27 @@ def test_shares_and_the_nearest() -> None:
     assert found[0] == near
     assert found[1] == pytest.approx(1.2)
     assert fit_ranking.nearest([candidate(LARGE, None, 75.0)], LIMITS) is None
+
+
+@pytest.mark.parametrize(
+    ("latency_s", "limit_s"),
+    [
+        ((1.80e-3, 1.93e-3, 2.05e-3), 2.00e-3),
+        ((1.80e-3, 1.99e-3, 2.20e-3), 2.00e-3),
+        ((1.03e-6, 955e-6, 888e-3), 2.00e-3),
+        ((1.03e-6, 955e-6, 888e-3), 0.5),
+    ],
+)
+def test_what_probably_fits_does_in_five_of_six_cases(latency_s: tuple[float, float, float], limit_s: float) -> None:
+    _, value, high = latency_s
+    deviation = math.log(high / value) / norm.ppf(0.975)
+    expected = lognorm.cdf(limit_s, deviation, scale=value) >= norm.cdf(1)
+    limits = DeviceLimits(latency_s=limit_s)
+    assert fit_ranking.probably_fits(candidate(SMALL, latency_s, 60.0), limits) == expected
+    assert not fit_ranking.probably_fits(candidate(SMALL, None, 60.0), limits), "of what nothing is known"
+
+
+def test_an_interval_that_is_too_wide_says_nothing() -> None:
+    wide = candidate(SMALL, (1.03e-6, 955e-6, 888e-3), 60.0)
+    assert not fit_ranking.probably_fits(wide, DeviceLimits(latency_s=2e-3))
+    assert fit_ranking.probably_fits(wide, DeviceLimits()), "without a limit there is nothing to exceed"

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from fit_world import Machine, question, searched, truth
 
-from mbench.core.fit_records import DeviceLimits
+from mbench.core.fit_records import CandidateResult, CostEstimate, DeviceLimits
 from mbench.fitting import answers
 
 LIMITS = DeviceLimits(latency_s=2.9e-3)
@@ -68,6 +68,29 @@ def test_where_the_time_was_over_the_best_that_probably_fits_is_named() -> None:
     assert answers.likely((), LIMITS) == ""
     broken = [msgspec.structs.replace(each, failure="crashed") for each in FOUND]
     assert answers.likely(broken, LIMITS) == ""
+
+
+def test_where_intervals_say_nothing_it_is_undecided_and_says_what_decides() -> None:
+    def vague(each: CandidateResult) -> CandidateResult:
+        latency = CostEstimate(value=955e-6, low=1.03e-6, high=888e-3, basis="predicted")
+        return msgspec.structs.replace(each, latency_s=latency, fits=None, over=())
+
+    every = [vague(each) for each in FOUND]
+    said = answers.likely(every, LIMITS)
+    assert "probably" not in said
+    assert said.startswith(
+        f"it is undecided whether {every[0].network.name} fits: latency about 955 µs (1.03 µs to 888"
+    )
+    assert said.endswith("too uncertain to say; measuring it decides: give the same command more --time")
+    hit = [msgspec.structs.replace(every[0], disturbed=("busy",)), *every[1:]]
+    assert "measuring it on a quiet machine decides" in answers.likely(hit, LIMITS)
+    sure = msgspec.structs.replace(
+        every[1], latency_s=CostEstimate(value=2.6e-3, low=2.4e-3, high=2.95e-3, basis="predicted")
+    )
+    best = answers.likely([every[0], sure, *every[2:]], LIMITS)
+    assert best.startswith(f"the best that probably fits is {sure.network.name}: latency about 2.60 ms")
+    unknown = [msgspec.structs.replace(each, latency_s=None) for each in every]
+    assert ": nothing is known of what it costs; measuring it decides" in answers.likely(unknown, LIMITS)
 
 
 @pytest.mark.parametrize("accuracy", [99.0])

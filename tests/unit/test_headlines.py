@@ -69,7 +69,7 @@ def test_how_sure_a_latency_is_said_in_a_few_words() -> None:
     view = first(in_sessions(factory.record(), disturbed=(1,)))
     assert plain(headlines.of_interval(view)) == "median over 4 sessions (1 left out); 88 % interval 12.1 ms to 12.6 ms"
     assert plain(headlines.of_spread(view)) == "spread 1.7 % within a session, 1.7 % between sessions"
-    assert plain(headlines.of_percentiles(view)) == "p50 12.4 ms, p90 12.7 ms, p99 12.9 ms"
+    assert plain(headlines.of_percentiles(view)) == "of all samples: p50 12.4 ms, p90 12.7 ms, p99 12.9 ms"
 
 
 def test_one_process_has_no_interval() -> None:
@@ -109,7 +109,7 @@ def test_who_has_one_process_is_named_where_others_have_more() -> None:
 def test_a_disturbed_latency_is_called_so_and_compared_with_nothing() -> None:
     [said] = views.of_record(in_sessions(factory.record(), disturbed=range(5))).headlines
     assert plain(said).endswith(
-        "2 threads: 24.7 ms, disturbed; its speed-up over standard convolutions is disturbed; "
+        "2 threads: ~25 ms, disturbed; its speed-up over standard convolutions is disturbed; "
         "the multiply-adds predict 8.6 times."
     )
     [half] = views.of_record(in_sessions(factory.record(), disturbed=range(5), only=factory.PAIR[1:])).headlines

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from mbench.analysis import headline
 from mbench.core import record_files, resources
 from mbench.core.machine_types import Figure
 from mbench.core.progress import Progress, silent
-from mbench.core.records import Failure, Record, Variant
+from mbench.core.records import Failure, Record, Result, Variant
 from mbench.core.run_options import RunOptions
 from mbench.fitting import observations
 from mbench.fitting.observations import ENERGY, LATENCY, Observations
@@ -232,3 +233,41 @@ def test_layers_that_were_not_timed_say_nothing() -> None:
         result=msgspec.structs.replace(found.result, layers=layers), latency_s=found.latency_s, sure=True
     )
     assert observations.network(bare, "group", LATENCY) is None
+
+
+def failing(job: Job, monkeypatch: pytest.MonkeyPatch, change: Callable[[Result], Result]) -> str:
+    """Return why a network is called failed whose result a change is made to."""
+    whole = runner.run
+
+    def run(job: Job, progress: Progress) -> Record:
+        record = whole(job, progress)
+        return msgspec.structs.replace(record, results=tuple(map(change, record.results)))
+
+    monkeypatch.setattr(runner, "run", run)
+    seen = known(job)
+    measure(seen, NAMES[0])
+    assert NAMES[0] not in seen.known
+    return seen.failed[NAMES[0]]
+
+
+def test_a_build_that_changed_while_it_was_measured_is_called_so(
+    job: Job, ran: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rebuilt(result: Result) -> Result:
+        return msgspec.structs.replace(result, artifact=msgspec.structs.replace(result.artifact, digest="f" * 32))
+
+    why = failing(job, monkeypatch, rebuilt)
+    assert why.startswith(
+        f"its build has changed: {'f' * 12} was measured, {digest(variants.parse(NAMES[0]))[:12]} would"
+    )
+    assert "no latency" not in why
+    assert ran
+
+
+def test_a_result_without_a_latency_says_why(job: Job, ran: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    def untimed(result: Result) -> Result:
+        whole = msgspec.structs.replace(result.end_to_end, latency_s=None, latency_model_s=None)
+        return msgspec.structs.replace(result, end_to_end=whole, missing={"end_to_end.latency_s": "no clock"})
+
+    assert failing(job, monkeypatch, untimed) == "no latency was measured: no clock"
+    assert ran

@@ -90,7 +90,13 @@ def test_a_kind_of_layer_that_is_not_known_is_drawn_too() -> None:
 
 def test_a_notebook_shows_the_sessions_and_how_sure_the_latency_is() -> None:
     shown = as_html(factory.in_sessions(factory.record(), disturbed=(1,)))
-    for words in ("12.1 ms to 12.6 ms, 88 %", "p50 12.4\u00a0ms", "1.7 %, 1.7 %", "+6.2 %", "Sessions of MobileNetV1"):
+    for words in (
+        "12.1 ms to 12.6 ms, 88 %",
+        "of all samples: p50 12.4\u00a0ms",
+        "1.7 %, 1.7 %",
+        "+6.2 %",
+        "Sessions of MobileNetV1",
+    ):
         assert words in shown, words
     assert shown.count("left out") >= 2  # in the text alternative and in the box's own words
     assert "Sessions of" not in as_html(factory.in_sessions(factory.record(), count=1))
@@ -99,7 +105,7 @@ def test_a_notebook_shows_the_sessions_and_how_sure_the_latency_is() -> None:
 def test_a_notebook_calls_disturbed_what_is_no_figure() -> None:
     shown = as_html(factory.in_sessions(factory.record(), disturbed=range(5)))
     assert f"<b>Disturbed:</b> {factory.BUSY}" in shown
-    assert "24.7 ms, disturbed" in shown
+    assert "~25 ms, disturbed" in shown
     assert "predicted by the multiply-adds" not in shown  # no waterfall
     assert "Share of the time" not in shown
 

@@ -28,7 +28,7 @@ def test_a_line_has_the_name_the_headline_the_interval_and_ok() -> None:
 
 
 def test_a_disturbed_network_has_no_interval() -> None:
-    assert lines(in_sessions(factory.record(), disturbed=PAIR[:1]))[0] == [PAIR[0], "12.1", "ms", "disturbed"]
+    assert lines(in_sessions(factory.record(), disturbed=PAIR[:1]))[0] == [PAIR[0], "~12", "ms", "disturbed"]
 
 
 def test_one_session_has_no_interval() -> None:

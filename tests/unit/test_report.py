@@ -704,8 +704,9 @@ def test_the_tile_of_the_latency_says_how_sure_it_is(in_sessions: Page) -> None:
     samples = IN_SESSIONS.results[0].end_to_end.latency_s
     assert samples is not None
     p50, p90, p99 = (units.seconds(float(value)) for value in np.percentile(samples, (50, 90, 99)))
+    percentiles = f"of all samples: p50 {p50}, p90 {p90}, p99 {p99}"
     assert (
-        f"Latency{middle}median over 5 sessions; 94 % interval {low} to {high}; p50 {p50}, p90 {p90}, p99 {p99}"
+        f"Latency{middle}median over 5 sessions; 94 % interval {low} to {high}; {percentiles}"
         in in_sessions.text.replace("\u00a0", " ")
     )
 
@@ -723,13 +724,18 @@ def test_a_run_in_sessions_says(in_sessions: Page, words: str) -> None:
     assert words in in_sessions.text.replace("\u00a0", " ")
 
 
+MEDIAN, P50 = "latency,median ofsessions", "p50of allsamples"
+ROUGH = r"~(\d\.\d|\d\d|\d\d0) [mµ]?s disturbed"
+"""A doubtful time: marked, and of two digits."""
+
+
 def test_each_network_has_its_latency_and_how_sure_it_is() -> None:
     found = tables(factory.in_sessions(factory.record(), disturbed=(1,)))["Latency"]
-    assert found["latency"] == [units.seconds(1.025 * median) for median in medians()]
+    assert found[MEDIAN] == [units.seconds(1.025 * median) for median in medians()]
     assert found["interval"] == [f"{units.seconds(each)} to {units.seconds(1.04 * each)}88 %" for each in medians()]
     assert found["sessions"] == ["4 of 5"] * 2
     assert (found["load"], found["firstinference"]) == (["45.0 ms"] * 2, ["450 ms"] * 2)
-    for head in ("p50", "p90", "p99", "spread withina session", "spread betweensessions", "smallestchange"):
+    for head in (P50, "p90", "p99", "spread withina session", "spread betweensessions", "smallestchange"):
         assert not set(found[head]) & {units.NOT_AVAILABLE, "disturbed"}, head
 
 
@@ -761,14 +767,15 @@ def test_what_follows_from_a_disturbed_latency_is_not_shown_as_a_figure() -> Non
     found = tables(DISTURBED)
     for label in ("MobileNetV1 1.0 224", "MobileNetV1 1.0 224, standard convolutions"):
         layers = found[f"Layers of {label}"]
-        for head in ("share", "of bound", "of peak", "FLOP/s", "energy"):
+        for head in ("of bound", "of peak", "FLOP/s", "energy"):
             assert set(layers[head]) <= {"disturbed", units.NOT_AVAILABLE}, head
-        assert all(cell.endswith(" disturbed") for cell in layers["latency"])
+        assert all(re.fullmatch(r"~\d+ %|~0\.\d %", cell) for cell in layers["share"])
+        assert all(re.fullmatch(ROUGH, cell) for cell in layers["latency"])
         assert set(layers["multiply-adds"]) & {units.count(layer.macs) for layer in DISTURBED.results[0].layers}
     whole = found["Latency"]
     for head in ("interval", "spread withina session", "spread betweensessions", "smallestchange"):
         assert set(whole[head]) == {"disturbed"}, head
-    assert all(cell.endswith(" disturbed") for head in ("latency", "p50", "p90", "p99") for cell in whole[head])
+    assert all(re.fullmatch(ROUGH, cell) for head in (MEDIAN, P50, "p90", "p99") for cell in whole[head])
     blocks = found["Blocks of MobileNetV1 1.0 224"]
     assert set(blocks["achieved"]) == set(blocks["achieved of predicted"]) == {"disturbed"}
     assert "disturbed" not in blocks["predicted"]
@@ -797,10 +804,35 @@ def test_disturbed_networks_are_named_at_the_top_with_what_disturbed_them() -> N
     assert "Disturbed:" not in page(factory.record()).text
 
 
+def test_a_disturbed_headline_looks_doubtful() -> None:
+    record = factory.in_sessions(factory.record(factory.PAIR[:1]), count=1, disturbed=(0,))
+    quiet = factory.in_sessions(factory.record(factory.PAIR[:1]), count=1)
+    for shown, doubtful in ((record, True), (quiet, False)):
+        document = parsed(shown)
+        [title] = document.xpath("//h1")
+        [value] = document.xpath("//*[@class='tile'][starts-with(dt, 'Latency')]//*[contains(@class, 'value')]")
+        assert (title.get("class"), value.get("class")) == (
+            ("title doubtful", "value doubtful") if doubtful else ("title", "value")
+        )
+        assert bool(re.search("~[0-9]{2}\u00a0ms, disturbed", title.text_content())) is doubtful
+        assert bool(re.fullmatch("~[0-9]{2} ms", value.text)) is doubtful
+
+
+def test_the_modelled_latency_of_what_was_emulated_is_on_the_first_screen() -> None:
+    record = factory.emulated(factory.PAIR[:1])
+    modelled_s = record.results[0].end_to_end.latency_model_s
+    text = " ".join(page(record).text.split())
+    assert f"Latency, modelled{units.seconds(modelled_s)}a model's, of one thread, not measured" in text
+    names = ("mobilenet_v1_0.25_32", "mobilenet_v1_0.25_64", "mobilenet_v1_0.5_32")
+    several = factory.emulated(names)
+    wanted = {units.seconds(result.end_to_end.latency_model_s) for result in several.results}
+    assert set(tables(several)["Networks side by side"]["latency,modelled"]) == wanted
+
+
 def test_one_disturbed_network_is_spoken_of_as_one() -> None:
     one = msgspec.structs.replace(HALF, results=HALF.results[1:])
     text = page(one).text
-    assert "Disturbed: no session of this network was quiet, so its times are not those of the network alone" in text
+    assert "Disturbed: no session of this network was quiet, so its times and shares of time are rough (~)" in text
 
 
 def test_the_word_leads_to_its_reason() -> None:

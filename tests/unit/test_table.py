@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from printed import printed as shown
-from rich.console import Console
+from rich.console import Console, Group
 from rich.measure import Measurement
+from rich.padding import Padding
 
 from mbench.terminal.table import Beside, BrokenName, Column, Fitted, Paragraph, add_row, ruled, text
 
@@ -155,3 +157,24 @@ def test_a_paragraph_has_lines_as_long_as_there_is_room_and_hostile_text_steers_
         assert all(line.startswith("  ") for line in lines[1:])
     assert "[bold]and[/bold] \\x1b[31m" in shown(said, width=200)
     assert "\x1b" not in shown(said, width=200)
+
+
+@pytest.mark.parametrize("width", range(24, 60))
+def test_no_line_ends_between_a_number_and_its_unit(width: int) -> None:
+    said = (
+        "It took 5.04 ms, then 12.5 ms, which is 46 % of 187 M instructions, or 3.1 MB read in 8.2 s by two processes."
+    )
+    for part in (text(said), Paragraph(said), Group(text(said)), Padding(text(said), (0, 0, 0, 2))):
+        lines = shown(part, width=width).splitlines()
+        assert " ".join(" ".join(lines).split()) == said
+        assert not any(re.search(r"\d$", line.rstrip()) for line in lines), lines
+        assert max(map(len, lines)) <= width
+
+
+def test_text_keeps_its_styles_and_what_is_added_to_it() -> None:
+    styled = text("Passed: 5.0 ms more", style="bold")
+    styled.stylize("red", 0, 7)
+    out = io.StringIO()
+    Console(file=out, width=14, force_terminal=True, color_system="standard").print(styled)
+    assert "\x1b[1;31mPassed:" in out.getvalue()
+    assert "5.0 ms" in out.getvalue()

@@ -154,3 +154,17 @@ def test_a_right_unit_is_let_be(text: str) -> None:
 
 def test_how_many_there_are_is_one_or_several() -> None:
     assert [units.counted(number, "run") for number in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
+
+
+def test_no_line_ends_between_a_number_and_its_unit() -> None:
+    said = "5.04 ms, 46 % of 3.1 MB and 187 M instructions in 2 sessions; 7.8 times, 12 GFLOP/s, 3 s"
+    tied = units.tied(said, "_")
+    assert tied == "5.04_ms, 46_% of 3.1_MB and 187_M instructions in 2 sessions; 7.8_times, 12_GFLOP/s, 3_s"
+    assert units.tied("1.5 \u00b5s to 3 more") == "1.5\u00a0\u00b5s to 3 more"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.00504, "~5.0 ms"), (1.234, "~1.2 s"), (None, "\u2013"), (1e-9, "below 10 ns")]
+)
+def test_a_doubtful_time_has_a_mark_and_two_digits(value: float | None, shown: str) -> None:
+    assert units.about(value) == shown

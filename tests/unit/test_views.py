@@ -72,11 +72,12 @@ def test_a_networks_latency_is_its_headline_and_has_its_sessions() -> None:
     assert view.load_s == pytest.approx(0.04)  # of 20, 30, 50 and 60 ms
 
 
-def test_of_a_disturbed_network_there_are_no_shares() -> None:
+def test_what_disturbed_a_network_is_known_beside_its_shares() -> None:
     view = views.of_record(factory.in_sessions(factory.record(), disturbed=range(5), only=factory.PAIR[:1]))
     first, second = view.results
-    assert (first.slowest, first.spending, first.disturbed) == ((), (), factory.BUSY)
-    assert {row.share for row in first.layers} == {None}
+    assert first.disturbed == factory.BUSY
+    assert sum(part.share for part in first.spending) == pytest.approx(1)
+    assert [part.share for part in first.slowest] == sorted((part.share for part in first.slowest), reverse=True)
     assert second.disturbed is None
     assert second.slowest
     assert view.disturbed == ((factory.BUSY, (first.label,)),)

@@ -37,8 +37,9 @@ def render(document: Verdict | Comparison) -> list[RenderableType]:
 
 def _judged(verdict: Verdict) -> list[RenderableType]:
     found = verdict.comparison
-    headline = text(f"{words.CONCLUSIONS[verdict.conclusion]}: ", style=_STYLES[verdict.conclusion])
-    parts: list[RenderableType] = [headline + text(words.line(verdict.headline)), *_conditions(found)]
+    headline = text(f"{words.CONCLUSIONS[verdict.conclusion]}: {words.line(verdict.headline)}")
+    headline.stylize(_STYLES[verdict.conclusion], 0, len(words.CONCLUSIONS[verdict.conclusion]) + 1)
+    parts: list[RenderableType] = [headline, *_conditions(found)]
     parts.extend(_not_measured(verdict.failures))
     for title, listed in words.sections(found).items():
         for variant, findings in words.by_variant(listed).items():

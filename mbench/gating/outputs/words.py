@@ -6,7 +6,7 @@ Scaling is left to `core.units`. What comes from outside (names, reasons) is not
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -65,6 +65,8 @@ COPY = "Not counted"
 """Before a file that is a copy of another run's."""
 
 _TALLIED: dict[Outcome, str] = {"information": "not judged", "unmeasured": "not measured"}
+_COMMIT = 12
+"""Characters of a commit that name it."""
 _DIGITS = range(3, 7)
 _SAMPLED = ("paired", "recorded")
 
@@ -245,12 +247,22 @@ def tally(comparison: Comparison) -> str:
 
 
 def side(one: Side) -> str:
-    """Return which run it is: `mbench-results/a.json: a, 2025-03-01 12:00 UTC, target host, on testhost: CPU`."""
+    """Return which run it is: `mbench-results/a.json: a, commit 4f2a9c1, 2025-03-01 12:00 UTC, target host, …`.
+
+    Of its labels those that say which program it is of: the commit, shortened, and the branch.
+    """
     several = f", {one.runs} records" if one.runs > 1 else ""
     when = units.timestamp(one.created_at_utc)
     return (
-        f"{one.path}: {one.run_id}, {when}, target {one.target}, on {one.machine}, mbench {one.mbench_version}{several}"
+        f"{one.path}: {one.run_id}{program(one.labels)}, {when}, target {one.target}, on {one.machine}, "
+        f"mbench {one.mbench_version}{several}"
     )
+
+
+def program(labels: Mapping[str, str]) -> str:
+    """Return which program a run is of, by its labels, to follow something: `, commit 4f2a9c1, branch main`."""
+    known = {"commit": labels.get("commit", "")[:_COMMIT], "branch": labels.get("branch", "")}
+    return "".join(f", {key} {value}" for key, value in known.items() if value)
 
 
 def difference(one: Difference) -> str:
