@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import byte_layers as layers
 import numpy as np
 import pytest
@@ -63,6 +65,18 @@ def test_64_bytes_are_looked_up_in_halves_where_the_processor_does_so() -> None:
         for machine in (VBMI, VNNI)
     ]
     assert lengths[0] < lengths[1] / 2, "16 rows and 15 choices take more to write"
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+def test_what_tables_take_decides_on_tiles(dtype: str) -> None:
+    """Of 96 channels, 64 are looked up in two halves, and 32 more in 16 rows."""
+    layer = ByteConv(height=28, width=28, inputs=24, channels=240, dtype=dtype)
+    plain, looked_up = (scheduled(dataclasses.replace(layer, table=table), VBMI) for table in (False, True))
+    [before], [after] = ([each for each in kernels if each.rule == RULE] for kernels in (plain, looked_up))
+    assert int(before.parameters["vectors"]) != int(after.parameters["vectors"]) == 4
+    depthwise = dataclasses.replace(layer, inputs=200, channels=200, groups=200, kernel=(3, 3), table=True)
+    [found] = (each for each in scheduled(depthwise, VBMI) if each.rule == "cpu.integer_depthwise")
+    assert found.plan.lanes == 16
 
 
 @pytest.mark.parametrize("zero", [0, 7])

@@ -6,6 +6,7 @@ Two or four registers of sums become bytes by saturation, which takes less than 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -187,10 +188,10 @@ class ByteOutput:
         return lookup.looked_up(array, places, count, by_halves=self.has_tables)
 
 
-def in_registers_first(
+def with_tables(
     kernel: Kernel, machine: KernelMachine, lanes: int, ranked: Sequence[tuple[float, Parameters]]
 ) -> Iterator[Parameters]:
-    """Yield ranked parameters in order, those last whose tiles look some bytes up one by one, which takes long.
+    """Yield ranked parameters, quickest first with what tables take; those last that look some bytes up one by one.
 
     Args:
         kernel: to be written.
@@ -198,22 +199,37 @@ def in_registers_first(
         lanes: of a register of sums.
         ranked: cycles and parameters, quickest first; `vectors` are the registers of a tile's row.
     """
+    *pixels, channels = kernel.parameter_shapes[-1]
+
+    def order(each: tuple[float, Parameters]) -> tuple[bool, float]:
+        cycles, parameters = each
+        vectors = int(parameters["vectors"])
+        alone = None in _lookups(kernel, machine, vectors, lanes)
+        parts = math.prod(count for name, count in parameters.items() if name.endswith("_parts"))
+        rows = math.prod(pixels) * -(-channels // (vectors * lanes)) / min(parts, machine.cores)
+        return alone, cycles + rows * table_cycles(kernel, machine, vectors, lanes)
+
+    yield from (parameters for _, parameters in sorted(ranked, key=order))
+
+
+def table_cycles(kernel: Kernel, machine: KernelMachine, vectors: int, lanes: int) -> float:
+    """Return what it takes to look up so many registers side by side, where that is not byte by byte."""
+    return sum(cycles or 0.0 for cycles in _lookups(kernel, machine, vectors, lanes))
+
+
+def _lookups(kernel: Kernel, machine: KernelMachine, vectors: int, lanes: int) -> list[float | None]:
+    """Return the cycles of each look at a table, of so many registers side by side; None: it is byte by byte."""
     given = zip(kernel.parameter_shapes, kernel.parameter_dtypes, strict=True)
-    has_table = any(shape == (_TABLE,) and dtype in _SATURATION for shape, dtype in given)
-    parameters = [each for _, each in ranked]
-    yield from sorted(parameters, key=lambda each: has_table and _looks_up_alone(machine, int(each["vectors"]), lanes))
-
-
-def _looks_up_alone(machine: KernelMachine, vectors: int, lanes: int) -> bool:
-    """Return whether a table is read byte by byte for some of so many registers side by side."""
+    if not any(shape == (_TABLE,) and dtype in _SATURATION for shape, dtype in given):
+        return []
     if not machine.broadcasts_from_memory:
-        return vectors % _FOUR > 0
+        return [None] if vectors % _FOUR else []
+    found: list[float | None] = []
     while vectors:
         count = next(count for count in _TOGETHER if count <= vectors)
-        if not lookup.takes(lanes * count):
-            return True
+        found.append(lookup.cycles(lanes * count, by_halves=machine.byte_tables))
         vectors -= count
-    return False
+    return found
 
 
 class _SaturatedSum(NamedTuple):

@@ -33,7 +33,7 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids, quickest first."""
     conv, dot = kernel.convolution, byte_dots.of(kernel, machine)
     if conv is not None and dot is not None:
-        yield from byte_output.in_registers_first(
+        yield from byte_output.with_tables(
             kernel, machine, dot.lanes_of(conv.group_channels), _ranked(conv, dot, machine)
         )
 

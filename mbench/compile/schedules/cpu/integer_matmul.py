@@ -33,9 +33,7 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids, quickest first."""
     matmul, dot = kernel.matmul, byte_dots.of(kernel, machine)
     if matmul is not None and dot is not None:
-        yield from byte_output.in_registers_first(
-            kernel, machine, dot.lanes_of(matmul.columns), _ranked(matmul, dot, machine)
-        )
+        yield from byte_output.with_tables(kernel, machine, dot.lanes_of(matmul.columns), _ranked(matmul, dot, machine))
 
 
 def quickest_cycles(kernel: Kernel, machine: KernelMachine) -> float | None:

@@ -37,7 +37,7 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids, quickest first."""
     matmul, dot = kernel.matmul, arm_dots.of_matrices(kernel, machine)
     if matmul is not None and dot is not None and _takes(matmul):
-        yield from byte_output.in_registers_first(kernel, machine, arm_dots.LANES, _ranked(matmul, dot, machine))
+        yield from byte_output.with_tables(kernel, machine, arm_dots.LANES, _ranked(matmul, dot, machine))
 
 
 def pays(kernel: Kernel, machine: KernelMachine) -> bool:
