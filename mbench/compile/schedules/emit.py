@@ -27,13 +27,15 @@ class Writer:
     """Writes one kernel. Its parameters are those of `kernel`, seen as flat arrays; the weights may be packed.
 
     `packed_elements`: how many numbers the packed weights are; of several parameters, by their places.
+    `packed_types`: the types of those that are packed as numbers of another type.
     `words`: the places of those whose elements are words, a pair of bfloat16 each.
     """
 
     def __init__(
-        self, kernel: Kernel, *, packed_elements: Mapping[int, int] | int | None = None, words: Collection[int] = ()
-    ) -> None:
-        self._kernel, self._words = kernel, words
+        self, kernel: Kernel, *, packed_elements: Mapping[int, int] | int | None = None, words: Collection[int] = (),
+        packed_types: Mapping[int, str] | None = None,
+    ) -> None:  # fmt: skip
+        self._kernel, self._words, self._types = kernel, words, packed_types or {}
         self._packed = packed_elements if isinstance(packed_elements, Mapping) else {1: packed_elements}
         self._builder = IRBuilder()
         self._flat: list[tuple[Any, Any]] = []
@@ -47,7 +49,8 @@ class Writer:
             for place, elements in self._packed.items():
                 if elements is not None:
                     shapes[place] = (elements,)
-                    types[place] = bfloat16.WORD if place in self._words else bfloat16.stored(types[place])
+                    stored = self._types.get(place, bfloat16.stored(types[place]))
+                    types[place] = bfloat16.WORD if place in self._words else stored
             declared = list(zip(shapes, types, strict=True))
             arguments = [T.arg(f"p{index}", T.buffer(*one)) for index, one in enumerate(declared)]
             flat = [
