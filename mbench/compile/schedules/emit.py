@@ -7,6 +7,7 @@ These kernels do both, so they are written out. What they compute is still read 
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -188,6 +189,13 @@ class Accumulators:
         self.lanes = lanes if isinstance(lanes, int) else max(lanes)
         self._widths = [lanes] * vectors if isinstance(lanes, int) else list(lanes)
         self._arrays = [[T.alloc_buffer((each,), dtype) for each in self._widths] for _ in range(rows)]
+
+    def in_one_row(self) -> Accumulators:
+        """Return the same registers as one row, those of each row after those of the row before."""
+        one = copy.copy(self)
+        one.rows, one.vectors, one._widths = 1, self.rows * self.vectors, self._widths * self.rows
+        one._arrays = [[array for row in self._arrays for array in row]]
+        return one
 
     def each(self, body: Callable[[int, int, Any], Any]) -> None:
         """Set each register, element by element, to `body(row, vector, lane)`."""

@@ -77,6 +77,15 @@ class ByteOutput:
         sums.each(lambda row, v, lane: start(indices(row, v, lane), self.load) if start else tirx.const(0, "int32"))
         return sums
 
+    def finish_all(self, sums: emit.Accumulators, indices: Indices, start: Any, apart: int) -> None:
+        """Write all rows of a tile to the output, so many numbers apart: as one where they lie side by side."""
+        if self.on_arm or apart != sums.vectors * sums.lanes:
+            for row in range(sums.rows):
+                self.finish(sums, row, indices, start + row * apart)
+            return
+        vectors = sums.vectors
+        self.finish(sums.in_one_row(), 0, lambda _, v, lane: indices(v // vectors, v % vectors, lane), start)
+
     def finish(self, sums: emit.Accumulators, row: int, indices: Indices, start: Any) -> None:
         """Write a row of a tile to the output, from `start` on."""
         first = 0
@@ -203,11 +212,14 @@ def with_tables(
 
     def order(each: tuple[float, Parameters]) -> tuple[bool, float]:
         cycles, parameters = each
-        vectors = int(parameters["vectors"])
-        alone = None in _lookups(kernel, machine, vectors, lanes)
+        vectors, rows = int(parameters["vectors"]), 1
+        panels = -(-channels // (vectors * lanes))
+        if machine.broadcasts_from_memory and channels == vectors * lanes:  # rows lie side by side
+            rows = int(parameters["rows"])
+        alone = None in _lookups(kernel, machine, rows * vectors, lanes)
         parts = math.prod(count for name, count in parameters.items() if name.endswith("_parts"))
-        rows = math.prod(pixels) * -(-channels // (vectors * lanes)) / min(parts, machine.cores)
-        return alone, cycles + rows * table_cycles(kernel, machine, vectors, lanes)
+        turns = math.prod(pixels) * panels / rows / min(parts, machine.cores)
+        return alone, cycles + turns * table_cycles(kernel, machine, rows * vectors, lanes)
 
     yield from (parameters for _, parameters in sorted(ranked, key=order))
 
@@ -293,9 +305,9 @@ def _as_int32(value: Any) -> Any:
         return value
     if isinstance(value, prim.Cast) and str(value.value.ty) == "int32":
         return value.value
-    if isinstance(value, prim.Add) and isinstance(value.b, prim.IntImm) and isinstance(value.a, prim.Cast):
-        inside = _as_int32(value.a)
-        return None if inside is None else inside + tirx.const(int(value.b), "int32")
+    if isinstance(value, prim.Add | prim.Sub) and isinstance(value.b, prim.IntImm) and isinstance(value.a, prim.Cast):
+        inside, number = _as_int32(value.a), tirx.const(int(value.b), "int32")
+        return None if inside is None else inside + number if isinstance(value, prim.Add) else inside - number
     return None
 
 

@@ -131,8 +131,7 @@ class _ByteLayer:
         own = self._image.words // conv.groups
         self._add_window(sums, emit.named(self._image.pixel(batch, y, x) * self._image.words + group * own), panel)
         target = emit.named(((batch * conv.height + y) * conv.width + x) * conv.channels + channel)
-        for r in range(rows):
-            self._output.finish(sums, r, indices, target + r * conv.channels)
+        self._output.finish_all(sums, indices, target, conv.channels)
 
     def _add_window(self, sums: emit.Accumulators, corner: Any, panel: Any) -> None:
         """Add all taps of the window whose first word is at `corner`."""

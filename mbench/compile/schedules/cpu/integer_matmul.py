@@ -142,8 +142,7 @@ class _ByteTile:
         if matmul.reduction % dots.WORD:
             self._step(sums, row, packed, whole, matmul.reduction % dots.WORD)
         target = emit.named(row * matmul.columns + column)
-        for r in range(rows):
-            self._output.finish(sums, r, indices, target + r * matmul.columns)
+        self._output.finish_all(sums, indices, target, matmul.columns)
 
     def _step(self, sums: emit.Accumulators, row: Any, packed: Any, number: Any, count: int) -> None:
         """Add what a word of each row from `row` on, of so many bytes, gives with its weights."""
