@@ -2,7 +2,7 @@
 
 Nothing is packed: the right operand is read line by line where it is. A panel of its columns goes by all the row tiles
 of a matrix before the next one is begun. Operands of 8 bits are first laid out anew as float32, without their zero
-points; float32 sums them in parts that are exact, which int32 adds up. So are products with weights of 8 bits that
+points; float32 sums them in parts that are exact, which int32 adds up. So are matrix products with 8-bit weights that
 have fewer columns than a vector of theirs has.
 """
 
