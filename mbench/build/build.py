@@ -176,6 +176,7 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
 
     llvm.check_llvm(target)
     drawn = drawing.result() if variant.quantization is not None else None  # its graph depends on its numbers
+    outcome = weights.begin_outcome(variant, drawn) if drawn is not None else None
     machine = KernelMachine.of(target)
     graph = _graph(variant, drawn, machine)
     groups = fusing.plan(graph, machine)
@@ -221,7 +222,7 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
         reference_dtype=drawn.reference_dtype,
         reference_resolution=drawn.reference_resolution,
         tolerance=_tolerance(drawn, variant.dtype, machine),
-        quantized=drawn.quantized,
+        quantized=drawn.quantized if outcome is None else outcome.result(),
         files={},
     )
 

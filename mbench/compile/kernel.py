@@ -13,9 +13,9 @@ from tvm import tirx
 from tvm.ir.prim import expr as prim
 from tvm.s_tir import Schedule
 
-from mbench.compile import bfloat16, rows, windows
+from mbench.compile import bfloat16, byte_anchors, rows, windows
 from mbench.compile.axis_computations import REARRANGED, STEPS
-from mbench.compile.computations import ANY_REACH, PIXELS, REACH
+from mbench.compile.computations import ANY_REACH, REACH
 from mbench.compile.expressions import UnknownExpressionError, is_reduction, rebuild
 from mbench.compile.image_computations import ANNOTATION, EPSILON, GROUPS, NORM, TRANSPOSED
 from mbench.compile.kernel_kinds import BatchMatmul, ChannelNorm, Convolution, Epilogue, Matmul, Pooling
@@ -80,11 +80,13 @@ class Kernel:
     def dtype(self) -> str | None:
         """Type of the operands, one of `dtypes`; None for others, and where a sum is not in its accumulator's type.
 
-        What an epilogue reads and the output may be of any of them. Of 8-bit values: see `_type_of_bytes`.
+        What an epilogue reads and the output may be of any of them. Of 8-bit values: see `byte_anchors.dtype`.
         """
         first, *others = self.parameter_dtypes
         if first in dtypes.EIGHT_BITS:
-            return self._type_of_bytes
+            if self.anchor is None:
+                return None
+            return byte_anchors.dtype(self.anchor, self.store(self.anchor), self.parameter_dtypes)
         if not {first, *others} <= set(dtypes.FLOATS):
             return None
         if self.anchor is None:
@@ -99,31 +101,9 @@ class Kernel:
         return first
 
     @cached_property
-    def _type_of_bytes(self) -> str | None:
-        """Type of 8-bit values that are summed in int32, or multiplied by int8 as they are; None for all else.
-
-        Those of two computed operands may be multiplied by uint8 as well.
-        """
-        if self.anchor is None or not any(word in self.anchor for word in ("conv2d", "matmul", PIXELS, *_POOLS)):
-            return None
-        store, (first, second, *_) = self.store(self.anchor), self.parameter_dtypes
-        if self.anchor in (PIXELS, *_POOLS):
-            return first
-        if not isinstance(store, tirx.BufferStore) or str(store.buffer.dtype) != dtypes.sums(first):
-            return None
-        product = store.value.b
-        factors = [windows.less(each)[0] for each in (product.a, product.b)] if isinstance(product, prim.Mul) else []
-        loaded = bool(factors) and all(isinstance(windows.uncast(each), tvm.ir.TensorLoad) for each in factors)
-        known = second in dtypes.EIGHT_BITS if self.anchor == "batch_matmul" else second == "int8"
-        return first if loaded and known else None
-
-    @cached_property
     def zero_points(self) -> tuple[int, int]:
         """What is taken off both factors that the anchor multiplies, of 8-bit values; 0 where nothing is."""
-        product = self.store(self.anchor).value.b if self.dtype in dtypes.EIGHT_BITS else None
-        factors = (product.a, product.b) if isinstance(product, prim.Mul) else ()
-        first, second = (windows.less(factor)[1] for factor in factors) if factors else (0, 0)
-        return first, second
+        return byte_anchors.zero_points(self.store(self.anchor)) if self.dtype in dtypes.EIGHT_BITS else (0, 0)
 
     @cached_property
     def reach_of_weights(self) -> int:

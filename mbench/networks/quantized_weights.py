@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -46,7 +46,15 @@ Computed = tuple[Graph, Mapping[str, np.ndarray]]
 
 
 def quantised(floats: Weights, graph: Graph, settings: QuantizationSettings) -> Weights:
-    """Return a network in whole numbers.
+    """Return a network in whole numbers, with what quantisation costs; see `begun`."""
+    found, outcome = begun(floats, graph, settings)
+    return dataclasses.replace(found, quantized=outcome())
+
+
+def begun(
+    floats: Weights, graph: Graph, settings: QuantizationSettings
+) -> tuple[Weights, Callable[[], QuantizationOutcome]]:
+    """Return a network in whole numbers, and what compares it with the one in float32, which takes longer.
 
     Args:
         floats: its weights in float32, and its example inputs.
@@ -55,7 +63,7 @@ def quantised(floats: Weights, graph: Graph, settings: QuantizationSettings) -> 
 
     Raises:
         UsageError: the images of the calibration do not fit, a pattern of `keep_float` fits no layer, or no layer is
-            left to quantise.
+            left to quantise; of the comparison: images or labels of the evaluation do not fit.
     """
     seen, compared, count = _images(graph, settings)
     ranges = calibration.ranges(graph, floats.parameters, seen, percentile=settings.percentile)
@@ -64,22 +72,20 @@ def quantised(floats: Weights, graph: Graph, settings: QuantizationSettings) -> 
         kept = f"{', '.join(settings.keep_float)} is to stay float, and " if settings.keep_float else ""
         raise UsageError(f"{kept}no layer is left that is computed in int8; run the network in float32")
     folded = folding.as_compiled(network.graph)
-    return dataclasses.replace(
+    found = dataclasses.replace(
         floats,
         parameters=folded.parameters(network.parameters),
         expected=exact_outputs(network.graph, network.parameters, floats.examples),
         reference=REFERENCE,
         graph=folded.graph,
         tolerance=exactness.tolerance(network.graph),
-        quantized=_outcome(
-            graph,
-            floats,
-            network,
-            settings,
-            _layers(folded.graph),
-            found=quality.compared(graph, floats.parameters, network, compared, count),
-        ),
     )
+
+    def outcome() -> QuantizationOutcome:
+        quality_found = quality.compared(graph, floats.parameters, network, compared, count)
+        return _outcome(graph, floats, network, settings, _layers(folded.graph), found=quality_found)
+
+    return found, outcome
 
 
 def seen_ranges(floats: Weights, graph: Graph, settings: QuantizationSettings) -> dict[str, ValueRange]:

@@ -10,9 +10,10 @@ import dataclasses
 import functools
 import multiprocessing
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -32,6 +33,10 @@ PROCESS = "weights"
 _RESOLUTIONS = {"sigmoid": 2.0**-22, "tanh": 2.0**-21}
 """What runtimes do not distinguish near 0, of functions whose values end at 1: ONNX Runtime 1.32 is seen to be up to
 1.5e-7 and 3.1e-7 off. PyTorch is exact near 0."""
+_Outcome = Callable[[], QuantizationOutcome]
+_LAST: dict[Variant, _Outcome] = {}
+"""In the process that draws: what compares the network that was drawn last."""
+_T = TypeVar("_T")
 _LEFT = "its file does not round its values, or it has no form in whole numbers"
 _MOVE = {"reshape", "permute", "slice", "concat", "pad", "expand", "gather"}
 """Operations that give the values that they read."""
@@ -43,15 +48,19 @@ def draw(variant: Variant) -> Weights:
     Raises:
         BuildError: an imported network is not in the cache any more, or was damaged.
     """
-    with no_gc.not_collected():
-        if variant.quantization is not None:
-            from mbench.networks import quantized_weights
+    drawn, outcome = _drawn(variant)
+    return drawn if outcome is None else dataclasses.replace(drawn, quantized=outcome())
 
-            exact = msgspec.structs.replace(variant, dtype=dtypes.DEFAULT, quantization=None)
-            return quantized_weights.quantised(
-                _of_floats(exact), architectures.folded(exact).graph, variant.quantization
-            )
-        return _of_floats(variant)
+
+def _drawn(variant: Variant) -> tuple[Weights, _Outcome | None]:
+    """Return the weights of a variant, and what says what quantisation costs where it is quantised here."""
+    with no_gc.not_collected():
+        if variant.quantization is None:
+            return _of_floats(variant), None
+        from mbench.networks import quantized_weights
+
+        exact = msgspec.structs.replace(variant, dtype=dtypes.DEFAULT, quantization=None)
+        return quantized_weights.begun(_of_floats(exact), architectures.folded(exact).graph, variant.quantization)
 
 
 def compiled_graph(variant: Variant) -> Graph:
@@ -159,22 +168,45 @@ def _as_read(graph: Graph, examples: Mapping[str, np.ndarray]) -> dict[str, np.n
 def begin(variant: Variant) -> Future[Weights]:
     """Begin to draw the weights of a variant in a process beside this one, which needs no torch then.
 
-    The future raises `children.Died` where that process dies. A process that may start none, such as a worker of
-    another executor, draws them itself, and so does this one what needs no torch.
+    A network that is quantised comes without what that costs, which `begin_outcome` gives. The future raises
+    `children.Died` where that process dies. A process that may start none, such as a worker of another executor, draws
+    them itself, and so does this one what needs no torch.
     """
     if variant.imported and variant.convolution != "standard" and variant.quantization is None:
         return _threads().submit(draw, variant)
     if multiprocessing.current_process().daemon:
-        drawn: Future[Weights] = Future()
-        drawn.set_result(draw(variant))
-        return drawn
+        return _known(draw(variant))
     return _beside().submit(_draw_beside, resources.cache_dir(), variant)
+
+
+def begin_outcome(variant: Variant, drawn: Weights) -> Future[QuantizationOutcome | None]:
+    """Begin to compare a network that `begin` gave with the one in float32, in the same process."""
+    if variant.quantization is None or drawn.quantized is not None:
+        return _known(drawn.quantized)
+    return _beside().submit(_outcome_beside, resources.cache_dir(), variant)
+
+
+def _known(value: _T) -> Future[_T]:
+    found: Future[_T] = Future()
+    found.set_result(value)
+    return found
 
 
 def _draw_beside(cache: Path, variant: Variant) -> Weights:
     """Draw in a process that may have been started when the cache was another."""
     os.environ["MBENCH_CACHE_DIR"] = str(cache)
-    return draw(variant)
+    drawn, outcome = _drawn(variant)
+    _LAST.clear()
+    if outcome is not None:
+        _LAST[variant] = outcome
+    return drawn
+
+
+def _outcome_beside(cache: Path, variant: Variant) -> QuantizationOutcome | None:
+    """Compare what was drawn last; draw it again where that was another, or in a process that is gone."""
+    os.environ["MBENCH_CACHE_DIR"] = str(cache)
+    outcome = _LAST.pop(variant, None)
+    return outcome() if outcome is not None else draw(variant).quantized
 
 
 @functools.cache

@@ -6,9 +6,12 @@ from typing import Any
 
 import byte_layers as layers
 import emulated_bytes as emulated
+import kernel_cases as kernels
 import numpy as np
 import pytest
 from byte_layers import AVX2, VNNI
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mbench.compile.machine import KernelMachine
 from mbench.networks.graph import Graph
@@ -54,19 +57,28 @@ def test_products_are_exact(lead: tuple[int, ...], to: str, machine: KernelMachi
     assert RULE in check(product(lead, to=to), machine)
 
 
+@pytest.mark.parametrize("depth", [258, 259, 515, 1000])
 @pytest.mark.parametrize("dtype", ["uint8", "int8"])
-def test_the_largest_sums_are_exact(dtype: str) -> None:
+def test_the_largest_sums_are_exact(dtype: str, depth: int) -> None:
+    """Of more than 258 times 255 times 255, float32 has not every number: longer sums are added up in parts."""
     least = int(np.iinfo(dtype).min)
-    assert RULE in check(product(depth=258, zero_points=(least, least), dtype=dtype), AVX2, ends=True)
+    assert RULE in check(product(depth=depth, zero_points=(least, least), dtype=dtype), AVX2, ends=True)
 
 
-def test_longer_sums_are_left_to_whole_numbers() -> None:
-    """Of 259 times 255 times 255, float32 has not every number."""
-    assert RULE not in check(product(depth=259, zero_points=(0, 0)), AVX2, ends=True)
+@kernels.repeatable(6)
+@given(
+    depth=st.integers(1, 1200), rows=st.integers(1, 20), columns=st.integers(1, 40), machine=layers.machines(),
+    zero_points=st.tuples(st.integers(0, 255), st.integers(0, 255)), to=st.sampled_from(["float32", "uint8"]),
+)  # fmt: skip
+def test_sums_of_any_length_are_exact(
+    depth: int, rows: int, columns: int, machine: KernelMachine, zero_points: tuple[int, int], to: str
+) -> None:
+    layers.needs_dot_products()
+    assert RULE in check(product((), rows, depth, columns, to=to, zero_points=zero_points), machine)
 
 
 @pytest.mark.parametrize("instruction", ["usmmla", "sdot", "smull"])
 def test_products_are_exact_on_arm(instruction: str) -> None:
     emulated.needs_emulator()
-    graph = product(to="uint8")
+    graph = product(depth=300, to="uint8")
     assert RULE in set(emulated.exact(graph, *layers.drawn(graph), instruction).rules.values())

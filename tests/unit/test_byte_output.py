@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import byte_layers as layers
 import numpy as np
 import pytest
@@ -63,6 +65,29 @@ def test_64_bytes_are_looked_up_in_halves_where_the_processor_does_so() -> None:
         for machine in (VBMI, VNNI)
     ]
     assert lengths[0] < lengths[1] / 2, "16 rows and 15 choices take more to write"
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+def test_what_tables_take_decides_on_tiles(dtype: str) -> None:
+    """64 channels are looked up in two halves, and 32 in 16 rows, which takes longer."""
+    layer = ByteConv(height=14, width=14, inputs=80, channels=480, dtype=dtype)
+    plain, looked_up = (scheduled(dataclasses.replace(layer, table=table), VBMI) for table in (False, True))
+    [before], [after] = ([each for each in kernels if each.rule == RULE] for kernels in (plain, looked_up))
+    assert int(before.parameters["vectors"]) != int(after.parameters["vectors"]) == 4
+    depthwise = dataclasses.replace(layer, inputs=200, channels=200, groups=200, kernel=(3, 3), table=True)
+    [found] = (each for each in scheduled(depthwise, VBMI) if each.rule == "cpu.integer_depthwise")
+    assert found.plan.lanes == 16
+
+
+@pytest.mark.parametrize(("channels", "kernel", "to"), [(16, 3, "uint8"), (32, 1, "int8"), (48, 1, "uint8")])
+def test_rows_that_lie_side_by_side_are_finished_as_one(channels: int, kernel: int, to: str) -> None:
+    """64 bytes of four pixels of 16 channels, and what is left of a tile."""
+    layer = ByteConv(width=13, channels=channels, kernel=(kernel, kernel), table=True, residual=channels == 32, to=to)
+    rule = RULE if kernel == 1 else "cpu.integer_convolution"
+    for machine, number in ((VBMI, 0), (layers.AVX2, 1)):
+        layer.check(rule, machine, number)
+    [found] = (each for each in scheduled(layer, VBMI) if each.rule == rule)
+    assert "vpermi2var" in found.plan.function.script()
 
 
 @pytest.mark.parametrize("zero", [0, 7])

@@ -131,3 +131,20 @@ def test_sums_of_bytes_are_exact(dtype: str, machine: str) -> None:
     inputs["x"][:, ::2] = np.iinfo(dtype).max
     program = byte_layers.exact(graph, parameters, inputs, kernels.MACHINES[machine])
     assert "cpu.pool" in program.rules.values()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+@pytest.mark.parametrize("keepdims", [True, False])
+def test_the_largest_of_bytes_is_taken(dtype: str, keepdims: bool) -> None:
+    builder = GraphBuilder()
+    x = builder.input("x", (2, 44, 5, 6), dtype=dtype)
+    x = builder.add("max_pool2d", "image", x, kernel=(1, 1), strides=(1, 1), padding=(0, 0, 0, 0))
+    largest = builder.add("reduce_max", "largest", x, axes=(2, 3), keepdims=keepdims)
+    graph = builder.graph(builder.add("dequantize", "out", largest, scale=0.5, zero_point=7))
+    _, inputs = byte_layers.drawn(graph)
+    inputs["x"][:, ::2] = np.iinfo(dtype).min
+    program = byte_layers.exact(graph, {}, inputs)
+    assert "cpu.pool" in program.rules.values()
+    [output] = program.run(inputs)
+    expected = np.float32(0.5) * (inputs["x"].astype(np.int32).max((2, 3)) - 7)
+    np.testing.assert_array_equal(output.reshape(2, 44), expected)

@@ -17,7 +17,7 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import float_sums
-from mbench.compile.schedules.cpu.float_sums import HalfSums, StepSpan
+from mbench.compile.schedules.cpu.float_sums import PartSums, StepSpan
 from mbench.compile.schedules.dispatch import schedule
 from mbench.hardware import half_sums, targets
 from mbench.networks import torch_network
@@ -85,7 +85,7 @@ def test_a_target_sums_halves_where_it_has_their_arithmetic(target: str) -> None
 # --------------------------------------------------------------------------------------------------------------- parts
 def spans(steps: int, terms: int, most: int = 128) -> list[StepSpan]:
     with function_in_writing():
-        return HalfSums(1, 1, 8, terms=terms, most=most).spans(steps)
+        return PartSums(1, 1, 8, terms=terms, most=most).spans(steps)
 
 
 def function_in_writing() -> contextlib.AbstractContextManager[object]:

@@ -65,8 +65,16 @@ def test_others_are_not_taken(layer: ByteConv) -> None:
     assert RULE not in program.rules.values()
 
 
-def test_a_processor_without_dot_products_has_the_fall_back() -> None:
-    graph = ByteConv().graph()
-    program = layers.exact(graph, *layers.drawn(graph), kernels.AVX512)
-    assert set(program.rules.values()) & {RULE, "fallback"} == {"fallback"}
+@pytest.mark.parametrize("zero_point", [0, 9])
+@pytest.mark.parametrize(("channels", "machine"), [(1, VNNI), (3, VNNI), (32, kernels.AVX512)])
+def test_few_channels_and_processors_without_dot_products_have_another_rule(
+    channels: int, machine: KernelMachine, zero_point: int
+) -> None:
+    graph = ByteConv(inputs=300, channels=channels, zero_point=zero_point).graph()
+    program = layers.exact(graph, *layers.drawn(graph), machine)
+    assert "cpu.batch_matmul" in program.rules.values()
+    assert RULE not in program.rules.values()
+
+
+def test_floats_are_not_taken() -> None:
     assert not list(integer_matmul.candidates(Kernel(kernels.Conv(kernel=1).function()), VNNI))

@@ -55,7 +55,20 @@ def test_it_crosses_to_another_process() -> None:
     found = weights.draw(variants.parse(NAME, dtype="int8"))
     again = pickle.loads(pickle.dumps(found))
     assert again.graph.outputs == found.graph.outputs  # type: ignore[union-attr]
-    assert weights.begin(variants.parse(NAME, dtype="int8")).result().quantized == found.quantized
+
+
+def test_what_it_costs_comes_after_it() -> None:
+    """From the process that drew it last, and from one that draws it again."""
+    variant, other = variants.parse(NAME, dtype="int8"), variants.parse("mobilenet_v1_0.25_32", dtype="int8")
+    known = weights.draw(variant).quantized
+    drawn = weights.begin(variant).result()
+    assert (drawn.quantized, known is not None) == (None, True)
+    assert weights.begin_outcome(variant, drawn).result() == known
+    weights.begin(other).result()
+    assert weights.begin_outcome(variant, drawn).result() == known
+    assert weights.begin_outcome(variant, dataclasses.replace(drawn, quantized=known)).result() is known
+    floats = variants.parse(NAME)
+    assert weights.begin_outcome(floats, weights.draw(floats)).result() is None
 
 
 def test_what_it_costs_in_quality_stands_beside_it() -> None:

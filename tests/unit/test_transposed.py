@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
+import byte_layers
 import kernel_cases as kernels
+import numpy as np
 import planted_faults
 import pytest
 from hypothesis import given
@@ -16,6 +19,8 @@ from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import cpu
 from mbench.compile.schedules.cpu import transposed
 from mbench.compile.schedules.dispatch import schedule
+from mbench.networks.graph import Graph
+from mbench.networks.graph_builder import GraphBuilder
 
 RULE = "cpu.transposed"
 few = st.tuples(st.integers(1, 3), st.integers(1, 3))
@@ -84,6 +89,51 @@ def test_few_channels_side_by_side_fill_vectors() -> None:
     assert schedule(wide.function(), AVX2).plan.lanes == 8
 
 
+# ------------------------------------------------------------------------------------------------------- whole numbers
+def of_bytes(layer: Transposed, *, dtype: str, zero_points: tuple[int, int], to: str) -> Graph:
+    """Return a layer of whole numbers, whose sums become floats as they are, or bytes."""
+    builder = GraphBuilder()
+    shape = (layer.batch, layer.inputs, layer.height, layer.width)
+    x = byte_layers.image(builder, "x", shape, last=layer.channels_last, dtype=dtype)
+    own = layer.channels // layer.groups
+    read = [builder.parameter("weight", (layer.inputs, own, *layer.kernel), dtype="int8")]
+    read += [builder.parameter("bias", (layer.channels,), dtype="int32")] if "bias" in layer.epilogue else []
+    zero, other = zero_points
+    known = {**layer.attributes, "zero_point": zero, "other_zero_point": other}
+    sums = builder.add("conv2d_transpose", "up", x, *read, **known)
+    scale = builder.parameter("scale", (1, layer.channels, 1, 1))
+    if to == "float32":
+        return builder.graph(builder.add("dequantize", "out", sums, scale))
+    more: dict[str, Any] = {"scale": 1.0, "zero_point": 5, "to": to, "low": 0, "high": 255}
+    return builder.graph(builder.add("requantize", "out", sums, scale, **more))
+
+
+@kernels.repeatable(6)
+@given(
+    layer=layers(), machine=kernels.machines(), dtype=st.sampled_from(["uint8", "int8"]), zero=st.integers(0, 127),
+    other=st.sampled_from([0, 0, -3]), to=st.sampled_from(["float32", "uint8"]),
+)  # fmt: skip
+def test_whole_numbers_are_what_the_reference_has(
+    layer: Transposed, machine: KernelMachine, dtype: str, zero: int, other: int, to: str
+) -> None:
+    graph = of_bytes(layer, dtype=dtype, zero_points=(zero, other), to=to)
+    program = byte_layers.exact(graph, *byte_layers.drawn(graph), machine)
+    assert RULE in program.rules.values()
+
+
+@pytest.mark.parametrize("bias", [0, 123_456_789])
+def test_sums_that_float32_has_not_are_exact(bias: int) -> None:
+    layer = Transposed(inputs=600, kernel=(2, 2), padding=(0, 0, 0, 0), epilogue="bias" if bias else "none")
+    graph = of_bytes(layer, dtype="uint8", zero_points=(0, 0), to="float32")
+    parameters, inputs = byte_layers.drawn(graph)
+    inputs["x"][:], parameters["weight"][:] = 255, 127
+    parameters["weight"][::7] = 126
+    parameters |= {"scale": np.ones_like(parameters["scale"])}
+    parameters |= {"bias": np.full_like(parameters["bias"], bias)} if bias else {}
+    assert RULE in byte_layers.exact(graph, parameters, inputs, AVX2).rules.values()
+
+
+# ------------------------------------------------------------------------------------------------------- other kernels
 def test_many_phases_are_left_to_the_fallback() -> None:
     layer = Transposed(height=2, width=2, kernel=(8, 8), strides=(5, 4))
     scheduled = schedule(layer.function(), AVX2)

@@ -7,6 +7,7 @@ These kernels do both, so they are written out. What they compute is still read 
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -27,13 +28,15 @@ class Writer:
     """Writes one kernel. Its parameters are those of `kernel`, seen as flat arrays; the weights may be packed.
 
     `packed_elements`: how many numbers the packed weights are; of several parameters, by their places.
+    `packed_types`: the types of those that are packed as numbers of another type.
     `words`: the places of those whose elements are words, a pair of bfloat16 each.
     """
 
     def __init__(
-        self, kernel: Kernel, *, packed_elements: Mapping[int, int] | int | None = None, words: Collection[int] = ()
-    ) -> None:
-        self._kernel, self._words = kernel, words
+        self, kernel: Kernel, *, packed_elements: Mapping[int, int] | int | None = None, words: Collection[int] = (),
+        packed_types: Mapping[int, str] | None = None,
+    ) -> None:  # fmt: skip
+        self._kernel, self._words, self._types = kernel, words, packed_types or {}
         self._packed = packed_elements if isinstance(packed_elements, Mapping) else {1: packed_elements}
         self._builder = IRBuilder()
         self._flat: list[tuple[Any, Any]] = []
@@ -47,7 +50,8 @@ class Writer:
             for place, elements in self._packed.items():
                 if elements is not None:
                     shapes[place] = (elements,)
-                    types[place] = bfloat16.WORD if place in self._words else bfloat16.stored(types[place])
+                    stored = self._types.get(place, bfloat16.stored(types[place]))
+                    types[place] = bfloat16.WORD if place in self._words else stored
             declared = list(zip(shapes, types, strict=True))
             arguments = [T.arg(f"p{index}", T.buffer(*one)) for index, one in enumerate(declared)]
             flat = [
@@ -185,6 +189,13 @@ class Accumulators:
         self.lanes = lanes if isinstance(lanes, int) else max(lanes)
         self._widths = [lanes] * vectors if isinstance(lanes, int) else list(lanes)
         self._arrays = [[T.alloc_buffer((each,), dtype) for each in self._widths] for _ in range(rows)]
+
+    def in_one_row(self) -> Accumulators:
+        """Return the same registers as one row, those of each row after those of the row before."""
+        one = copy.copy(self)
+        one.rows, one.vectors, one._widths = 1, self.rows * self.vectors, self._widths * self.rows
+        one._arrays = [[array for row in self._arrays for array in row]]
+        return one
 
     def each(self, body: Callable[[int, int, Any], Any]) -> None:
         """Set each register, element by element, to `body(row, vector, lane)`."""

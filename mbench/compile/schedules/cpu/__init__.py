@@ -55,7 +55,7 @@ RULES: dict[str, Rule] = {
         candidates=winograd.candidates, build=winograd.build, by_default=winograd.pays, lighter=winograd.lighter
     ),
     "cpu.convolution": Rule(candidates=convolution.candidates, build=convolution.build, dtypes=_FLOATS),
-    "cpu.transposed": Rule(candidates=transposed.candidates, build=transposed.build, dtypes=_HALVES),
+    "cpu.transposed": Rule(candidates=transposed.candidates, build=transposed.build, dtypes=(*_HALVES, *_BYTES)),
     "cpu.pool": Rule(candidates=pool.candidates, build=pool.build, dtypes=(*_FLOATS, *_BYTES)),
     "cpu.window_pool": Rule(candidates=window_pool.candidates, build=window_pool.build, dtypes=(*_FLOATS, *_BYTES)),
     "cpu.channel_norm": Rule(candidates=channel_norm.candidates, build=channel_norm.build, dtypes=_HALVES),

@@ -2,31 +2,27 @@
 
 Nothing is packed: the right operand is read line by line where it is. A panel of its columns goes by all the row tiles
 of a matrix before the next one is begun. Operands of 8 bits are first laid out anew as float32, without their zero
-points, where every sum of theirs is a whole number that float32 has.
+points; float32 sums them in parts that are exact, which int32 adds up. So are matrix products with 8-bit weights that
+have fewer columns than a vector of theirs has.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import BatchMatmul, Epilogue
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import float_sums, matmul, tile_loops, tiling
+from mbench.compile.schedules.cpu import exact_floats, float_sums, matmul, tile_loops, tiling
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 from mbench.core import dtypes
 
 _GRIDS = 2
-_EXACT = 1 << 24
-"""Up to here float32 has all whole numbers."""
 
 
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
@@ -66,7 +62,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     writer = emit.Writer(kernel)
     with writer.function() as arrays:
         if kernel.dtype in dtypes.EIGHT_BITS:
-            arrays[:2] = [_floats(kernel, arrays, place, grid[0] * grid[1]) for place in range(2)]
+            arrays[:2] = [exact_floats.copied(kernel, arrays, place, grid[0] * grid[1]) for place in range(2)]
         tile = _BatchTile(writer, kernel, epilogue, product, arrays, vectors, lanes, machine)
         with (
             emit.tasks(product.batch * cut.count, grid[0], panels, grid[1]) as ((first, count), (panel, many)),
@@ -81,30 +77,13 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
 
 
 def _product(kernel: Kernel) -> BatchMatmul | None:
-    """Return what is multiplied, in the type that it is multiplied in; None where sums of bytes may not be exact."""
-    product = kernel.batch_matmul
-    if product is None or kernel.dtype not in dtypes.EIGHT_BITS:
+    """Return what is multiplied, in the type that it is multiplied in."""
+    product, one = kernel.batch_matmul, kernel.matmul
+    if kernel.dtype not in dtypes.EIGHT_BITS:
         return product
-    epilogue, reach = kernel.epilogue_of_sum, 1
-    for dtype, zero in zip(kernel.parameter_dtypes[:2], kernel.zero_points, strict=True):
-        known = np.iinfo(dtype)
-        reach *= max(zero - int(known.min), int(known.max) - zero)
-    if epilogue is None or epilogue.start is not None or product.reduction * reach > _EXACT:
-        return None
-    return dataclasses.replace(product, dtype=dtypes.DEFAULT)
-
-
-def _floats(kernel: Kernel, arrays: list[Any], place: int, parts: int) -> Any:
-    """Write the pass that makes numbers of 8 bits float32, without their zero point; return the array of them."""
-    size, zero = math.prod(kernel.parameter_shapes[place]), kernel.zero_points[place]
-    copy = T.alloc_buffer((size,), dtypes.DEFAULT)
-
-    def centred(given: Any, lanes: int) -> Any:
-        found = given.astype("float32" if lanes == 1 else f"float32x{lanes}")
-        return found - emit.broadcast(tirx.const(float(zero), "float32"), lanes)
-
-    emit.mapped(arrays[place], copy, size, parts, centred)
-    return copy
+    if one is not None:
+        return BatchMatmul(lead=(), left=(), right=(), rows=one.rows, reduction=one.reduction, columns=one.columns)
+    return product if product is None else dataclasses.replace(product, dtype=dtypes.DEFAULT)
 
 
 class _BatchTile:
@@ -125,16 +104,19 @@ class _BatchTile:
         self._left, self._right, self._target = arrays[0], arrays[1], arrays[-1]
         self._shape = kernel.parameter_shapes[-1]
         self._vectors, self._lanes, self._machine = vectors, lanes, machine
-        self._whole = kernel.dtype in dtypes.EIGHT_BITS
+        self._reach = exact_floats.reach(kernel)
         self._by_lane = not machine.broadcasts_from_memory and lanes == machine.sum_lanes(product.dtype)
 
     def write(self, number: Any, row: Any, column: Any, rows: int) -> None:
         """Write the tile of `rows` rows from `row` on, and of the columns from `column` on, of a matrix."""
         product, lanes, start = self._product, self._lanes, self._epilogue.start
         lead = emit.unraveled(number, product.lead)
-        sums = float_sums.new(product.dtype, self._machine, (rows, self._vectors, lanes), product.reduction)
+        tile = (rows, self._vectors, lanes)
+        sums = float_sums.new(product.dtype, self._machine, tile, product.reduction, reach=self._reach)
 
         def indices(r: int, v: int, lane: Any) -> list[Any]:
+            if not lead:
+                return emit.indices(self._shape, row + r, column + (v * lanes + lane))
             own = lead[len(lead) - (len(self._shape) - 2) :]
             return [*own, row + r, column + (v * lanes + lane)]
 
@@ -149,9 +131,8 @@ class _BatchTile:
         for r in range(rows):
             for v in range(self._vectors):
                 with emit.lanes_of(lanes) as lane:
-                    total = sums.total(r, v, lane)
-                    total = total.astype("int32") if self._whole else total
-                    value = float_sums.stored(self._epilogue.finish(total, indices(r, v, lane), self._load))
+                    total = self._epilogue.finish(sums.total(r, v, lane), indices(r, v, lane), self._load)
+                    value = float_sums.stored(total)
                     T.buffer_store(self._target, value, [target + (r * product.columns + v * lanes + lane)])
 
     def _multiply(self, sums: emit.Accumulators, left: Any, right: Any, steps: int) -> None:

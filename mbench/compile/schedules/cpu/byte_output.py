@@ -6,6 +6,7 @@ Two or four registers of sums become bytes by saturation, which takes less than 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -75,6 +76,15 @@ class ByteOutput:
         sums, start = emit.Accumulators(rows, vectors, lanes, "int32"), self.epilogue.start
         sums.each(lambda row, v, lane: start(indices(row, v, lane), self.load) if start else tirx.const(0, "int32"))
         return sums
+
+    def finish_all(self, sums: emit.Accumulators, indices: Indices, start: Any, apart: int) -> None:
+        """Write all rows of a tile to the output, so many numbers apart: as one where they lie side by side."""
+        if self.on_arm or apart != sums.vectors * sums.lanes:
+            for row in range(sums.rows):
+                self.finish(sums, row, indices, start + row * apart)
+            return
+        vectors = sums.vectors
+        self.finish(sums.in_one_row(), 0, lambda _, v, lane: indices(v // vectors, v % vectors, lane), start)
 
     def finish(self, sums: emit.Accumulators, row: int, indices: Indices, start: Any) -> None:
         """Write a row of a tile to the output, from `start` on."""
@@ -187,10 +197,10 @@ class ByteOutput:
         return lookup.looked_up(array, places, count, by_halves=self.has_tables)
 
 
-def in_registers_first(
+def with_tables(
     kernel: Kernel, machine: KernelMachine, lanes: int, ranked: Sequence[tuple[float, Parameters]]
 ) -> list[tuple[float, Parameters]]:
-    """Return what is ranked in order, that last whose tiles look some bytes up one by one, which takes long.
+    """Return what is ranked, quickest first with what tables take; that last that looks some bytes up one by one.
 
     Args:
         kernel: to be written.
@@ -198,25 +208,40 @@ def in_registers_first(
         lanes: of a register of sums.
         ranked: cycles and parameters, quickest first; `vectors` are the registers of a tile's row.
     """
+    *pixels, channels = kernel.parameter_shapes[-1]
+
+    def known(cycles: float, parameters: Parameters) -> tuple[bool, float]:
+        vectors, rows = int(parameters["vectors"]), 1
+        panels = -(-channels // (vectors * lanes))
+        if machine.broadcasts_from_memory and channels == vectors * lanes:  # rows lie side by side
+            rows = int(parameters["rows"])
+        alone = None in _lookups(kernel, machine, rows * vectors, lanes)
+        parts = math.prod(count for name, count in parameters.items() if name.endswith("_parts"))
+        turns = math.prod(pixels) * panels / rows / min(parts, machine.cores)
+        return alone, cycles + turns * table_cycles(kernel, machine, rows * vectors, lanes)
+
+    found = [(known(cycles, parameters), parameters) for cycles, parameters in ranked]
+    return [(cycles, parameters) for (_, cycles), parameters in sorted(found, key=lambda each: each[0])]
+
+
+def table_cycles(kernel: Kernel, machine: KernelMachine, vectors: int, lanes: int) -> float:
+    """Return what it takes to look up so many registers side by side, where that is not byte by byte."""
+    return sum(cycles or 0.0 for cycles in _lookups(kernel, machine, vectors, lanes))
+
+
+def _lookups(kernel: Kernel, machine: KernelMachine, vectors: int, lanes: int) -> list[float | None]:
+    """Return the cycles of each look at a table, of so many registers side by side; None: it is byte by byte."""
     given = zip(kernel.parameter_shapes, kernel.parameter_dtypes, strict=True)
-    has_table = any(shape == (_TABLE,) and dtype in _SATURATION for shape, dtype in given)
-
-    def alone(pair: tuple[float, Parameters]) -> bool:
-        return has_table and _looks_up_alone(machine, pair[1]["vectors"], lanes)
-
-    return sorted(ranked, key=alone)
-
-
-def _looks_up_alone(machine: KernelMachine, vectors: int, lanes: int) -> bool:
-    """Return whether a table is read byte by byte for some of so many registers side by side."""
+    if not any(shape == (_TABLE,) and dtype in _SATURATION for shape, dtype in given):
+        return []
     if not machine.broadcasts_from_memory:
-        return vectors % _FOUR > 0
+        return [None] if vectors % _FOUR else []
+    found: list[float | None] = []
     while vectors:
         count = next(count for count in _TOGETHER if count <= vectors)
-        if not lookup.takes(lanes * count):
-            return True
+        found.append(lookup.cycles(lanes * count, by_halves=machine.byte_tables))
         vectors -= count
-    return False
+    return found
 
 
 class _SaturatedSum(NamedTuple):
@@ -280,9 +305,9 @@ def _as_int32(value: Any) -> Any:
         return value
     if isinstance(value, prim.Cast) and str(value.value.ty) == "int32":
         return value.value
-    if isinstance(value, prim.Add) and isinstance(value.b, prim.IntImm) and isinstance(value.a, prim.Cast):
-        inside = _as_int32(value.a)
-        return None if inside is None else inside + tirx.const(int(value.b), "int32")
+    if isinstance(value, prim.Add | prim.Sub) and isinstance(value.b, prim.IntImm) and isinstance(value.a, prim.Cast):
+        inside, number = _as_int32(value.a), tirx.const(int(value.b), "int32")
+        return None if inside is None else inside + number if isinstance(value, prim.Add) else inside - number
     return None
 
 

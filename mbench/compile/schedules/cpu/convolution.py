@@ -228,7 +228,10 @@ class ConvolutionLayer:
     """Writes the loops and the tiles of one layer.
 
     `places`: where its outputs lie, if not side by side. `weights_start`: where its packed weights begin.
+    `reach`: of whole numbers multiplied as float32, as `float_sums.new` has it.
     """
+
+    reach: int | None = None
 
     def __init__(
         self,
@@ -346,7 +349,8 @@ class ConvolutionLayer:
         self, rows: int, place: tuple[Any, Any, Any], channel: Any, target: Any, *, first_block: bool
     ) -> FloatSums:
         conv, start = self._conv, self._epilogue.start
-        sums = float_sums.new(conv.dtype, self._machine, (rows, self._vectors, self._lanes), conv.reduction)
+        tile = (rows, self._vectors, self._lanes)
+        sums = float_sums.new(conv.dtype, self._machine, tile, conv.reduction, reach=self.reach)
         if not first_block:
             sums.each(lambda r, v, lane: self._target[target + (r * self._apart + v * self._lanes + lane)])
         elif start is None:

@@ -1,8 +1,9 @@
-"""Sums of multiply-adds in registers: of float32 throughout; or, of float16, in parts that a sum of float32 adds up.
+"""Sums of multiply-adds in registers: of float32 throughout, or in parts that sums of another type add up.
 
 An instruction that multiplies numbers of float16 adds to float16. So no more than `KernelMachine.half_terms` of them
-are summed in a register; what is longer is done in parts. The sums of float32 wait in memory meanwhile: they would fill
-all registers.
+are summed in a register, and float32 adds up the parts. Whole numbers of 8 bits are multiplied as float32, which has
+all whole numbers up to 2^24: int32 adds up parts that stay below. The whole sums wait in memory meanwhile: they would
+fill all registers.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from mbench.hardware import half_sums
 HALF = half_sums.TYPE
 TYPES = (dtypes.DEFAULT, HALF)
 """Operands of the rules that sum here."""
+_HALVES = (HALF, dtypes.accumulator(HALF))
+_EXACT = 1 << 24
+"""Up to here float32 has all whole numbers."""
 _UNROLL = 4
 _UNROLL_HALVES = 8
 """Steps of a reduction that are written out: as many as a vector of Arm has lanes."""
@@ -74,27 +78,33 @@ class FloatSums(emit.Accumulators):
         return self.element(row, column, lane)
 
 
-class HalfSums(FloatSums):
-    """Sums of float16, of at most `most` multiply-adds each; with more `terms` in all, float32 adds up the parts."""
+class PartSums(FloatSums):
+    """Sums of at most `most` multiply-adds each; with more `terms` in all, those of another type add up the parts.
 
-    def __init__(self, rows: int, vectors: int, lanes: int, *, terms: int, most: int) -> None:
-        super().__init__(rows, vectors, lanes, HALF)
-        self._most, self._in_part = most, False
-        self._whole = emit.Accumulators(rows, vectors, lanes) if terms > most else None
+    `types`: of a part, and of the whole.
+    """
+
+    def __init__(
+        self, rows: int, vectors: int, lanes: int, *, terms: int, most: int, types: tuple[str, str] = _HALVES
+    ) -> None:
+        super().__init__(rows, vectors, lanes, types[0])
+        self._most, self._in_part, self._wide = most, False, types[1]
+        self._whole = emit.Accumulators(rows, vectors, lanes, self._wide) if terms > most else None
 
     def begin(self, start: Start | None) -> None:
-        """Begin the whole sum; of few terms it is that of float16."""
-        if self._whole is None:
+        """Begin the whole sum; of few terms it is that of a part, unless it begins with any whole number."""
+        if self._whole is None and (start is None or self._wide == dtypes.DEFAULT):
             super().begin(start)
-        else:
-            zero = tirx.const(0, self._whole.dtype)
-            self._whole.each(lambda row, v, lane: start(row, v, lane) if start else zero)
+            return
+        self._whole = self._whole or emit.Accumulators(self.rows, self.vectors, self.lanes, self._wide)
+        zero = tirx.const(0, self._wide)
+        self._whole.each(lambda row, v, lane: start(row, v, lane) if start else zero)
 
     def spans(self, steps: int) -> list[StepSpan]:
         """Split steps into as few parts as can be; up to twice as many where all of them then have one size."""
         if self._whole is None or self._in_part or steps <= self._most:
             return super().spans(steps)
-        unit = unrolled(HALF, steps)
+        unit = unrolled(self.dtype, steps)
         units, limit = steps // unit, max(self._most // unit, 1)
         fewest = -(-units // limit)
         even = next((count for count in range(fewest, 2 * fewest + 1) if units % count == 0), None)
@@ -107,12 +117,12 @@ class HalfSums(FloatSums):
 
     @contextlib.contextmanager
     def part(self, terms: int) -> Iterator[None]:
-        """Add up so many multiply-adds in float16, if that may be; else those inside of it are parts of their own."""
+        """Add up so many multiply-adds as a part, if that may be; else those inside of it are parts of their own."""
         whole = self._whole
         if whole is None or self._in_part or terms > self._most:
             yield
             return
-        self.each(lambda _row, _vector, _lane: tirx.const(0, HALF))
+        self.each(lambda _row, _vector, _lane: tirx.const(0, self.dtype))
         self._in_part = True
         yield
         self._in_part = False
@@ -123,16 +133,23 @@ class HalfSums(FloatSums):
                     whole.set(row, column, lane, whole.element(row, column, lane) + part)
 
     def total(self, row: int, column: int, lane: Any) -> Any:
-        """Return an element of the whole sum, in float32."""
+        """Return an element of the whole sum, in its type."""
         if self._whole is not None:
             return self._whole.element(row, column, lane)
-        return self.element(row, column, lane).astype(dtypes.accumulator(HALF))
+        return self.element(row, column, lane).astype(self._wide)
 
 
-def new(dtype: str, machine: KernelMachine, tile: tuple[int, int, int], terms: int) -> FloatSums:
-    """Return the sums of a tile (rows, vectors, lanes) of `terms` multiply-adds each."""
+def new(
+    dtype: str, machine: KernelMachine, tile: tuple[int, int, int], terms: int, *, reach: int | None = None
+) -> FloatSums:
+    """Return the sums of a tile (rows, vectors, lanes) of `terms` multiply-adds each.
+
+    `reach`: of whole numbers that are multiplied as float32, the largest magnitude that a multiplication gives.
+    """
+    if reach is not None:
+        return PartSums(*tile, terms=terms, most=_EXACT // reach, types=(dtypes.DEFAULT, dtypes.sums(dtypes.INT8)))
     if dtype == HALF:
-        return HalfSums(*tile, terms=terms, most=machine.half_terms)
+        return PartSums(*tile, terms=terms, most=machine.half_terms)
     return FloatSums(*tile)
 
 

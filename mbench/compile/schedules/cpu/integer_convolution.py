@@ -34,7 +34,7 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     conv, dot = kernel.convolution, byte_dots.of(kernel, machine)
     if conv is not None and dot is not None:
         ranked, lanes = _ranked(conv, dot, machine), dot.lanes_of(conv.group_channels)
-        for _, parameters in byte_output.in_registers_first(kernel, machine, lanes, ranked):
+        for _, parameters in byte_output.with_tables(kernel, machine, lanes, ranked):
             yield parameters
 
 
@@ -129,8 +129,7 @@ class _ByteLayer:
         own = self._image.words // conv.groups
         self._add_window(sums, emit.named(self._image.pixel(batch, y, x) * self._image.words + group * own), panel)
         target = emit.named(((batch * conv.height + y) * conv.width + x) * conv.channels + channel)
-        for r in range(rows):
-            self._output.finish(sums, r, indices, target + r * conv.channels)
+        self._output.finish_all(sums, indices, target, conv.channels)
 
     def _add_window(self, sums: emit.Accumulators, corner: Any, panel: Any) -> None:
         """Add all taps of the window whose first word is at `corner`."""

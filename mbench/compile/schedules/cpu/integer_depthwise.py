@@ -20,7 +20,7 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Convolution
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import arm_dots, byte_bias, byte_dots, dots, tiling
+from mbench.compile.schedules.cpu import arm_dots, byte_bias, byte_dots, byte_output, dots, tiling
 from mbench.compile.schedules.cpu.arm_dots import TapPairs
 from mbench.compile.schedules.cpu.byte_bias import SpreadBias
 from mbench.compile.schedules.cpu.byte_output import ByteOutput
@@ -32,8 +32,8 @@ _VECTORS = (4, 2)
 _NARROW_LANES = 4
 _MOST_TAPS, _SPLIT_TAPS = 7, 3
 _TILES = ((2, 2), (1, 2), (2, 1), (1, 1))
-_PANEL_COST = 2
-"""What a panel takes beside its lanes, in lanes."""
+_PANEL_COST, _LANE_CYCLES = 2, 3.0
+"""What a panel takes beside its lanes and a table, in lanes; and the cycles of a lane."""
 _CODE_CYCLES = 40.0
 """Of a dot product that is written: to fetch it once, and three times as much for what it takes to compile."""
 _OUTPUT_CYCLES, _SHUFFLES = 16.0, 12.0
@@ -45,7 +45,7 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     conv, dot = kernel.convolution, _dot_of(kernel, machine)
     if conv is None or dot is None or not _takes(conv):
         return
-    vectors, lanes = _panel(conv.channels, dot)
+    vectors, lanes = _panel(kernel, conv.channels, dot, machine)
     if not lanes:
         return
     found = []
@@ -78,14 +78,15 @@ def _fits(lines: int, rows: int, vectors: int, dot: DotProduct) -> bool:
     return lines * rows * vectors <= dot.registers // 2
 
 
-def _panel(channels: int, dot: DotProduct) -> tuple[int, int]:
+def _panel(kernel: Kernel, channels: int, dot: DotProduct, machine: KernelMachine) -> tuple[int, int]:
     """Return the registers of a panel, and their int32 lanes, with which panels take the least; 0 lanes: none."""
     most, fewer = _VECTORS
     able = [lanes for lanes in dot.lanes if most * lanes <= channels]
-    if able:
-        return most, min(able, key=lambda lanes: -(-channels // (most * lanes)) * (lanes + _PANEL_COST))
-    narrow = _NARROW_LANES in dot.lanes and fewer * _NARROW_LANES <= channels
-    return fewer, _NARROW_LANES if narrow else 0
+    if not able:
+        return fewer, _NARROW_LANES if _NARROW_LANES in dot.lanes and fewer * _NARROW_LANES <= channels else 0
+    tables = [byte_output.table_cycles(kernel, machine, most, lanes) / _LANE_CYCLES for lanes in able]
+    costs = [-(-channels // (most * n)) * (n + _PANEL_COST + table) for n, table in zip(able, tables, strict=True)]
+    return most, able[costs.index(min(costs))]
 
 
 def _lines_read(conv: Convolution, lines: int) -> list[int]:
@@ -190,7 +191,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     if conv is None or epilogue is None or dot is None or not _takes(conv):
         return None
     lines, rows, *grid = positive(parameters, "lines", "rows", "line_parts", "panel_parts")
-    vectors, lanes = _panel(conv.channels, dot)
+    vectors, lanes = _panel(kernel, conv.channels, dot, machine)
     if lines > conv.height or rows > conv.width or not _fits(lines, rows, vectors, dot):
         raise ValueError(f"a tile of {lines} lines x {rows} outputs does not fit {conv.height} x {conv.width}")
     taps = _PlainTaps.of(conv) if isinstance(dot, TapPairs) else _PackedTaps.of(conv)

@@ -42,7 +42,7 @@ def ranked(kernel: Kernel, machine: KernelMachine) -> list[tuple[float, Paramete
         matmul=matmul, dot=dot, lanes=dot.lanes_of(matmul.columns), units=matmul.rows,
         steps=dots.words(matmul.reduction), names=_NAMES,
     )  # fmt: skip
-    return byte_output.in_registers_first(kernel, machine, product.lanes, product.ranked(machine))
+    return byte_output.with_tables(kernel, machine, product.lanes, product.ranked(machine))
 
 
 def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
@@ -116,8 +116,7 @@ class _ByteTile:
         if matmul.reduction % dots.WORD:
             self._step(sums, row, packed, whole, matmul.reduction % dots.WORD)
         target = emit.named(row * matmul.columns + column)
-        for r in range(rows):
-            self._output.finish(sums, r, indices, target + r * matmul.columns)
+        self._output.finish_all(sums, indices, target, matmul.columns)
 
     def _step(self, sums: emit.Accumulators, row: Any, packed: Any, number: Any, count: int) -> None:
         """Add what a word of each row from `row` on, of so many bytes, gives with its weights."""

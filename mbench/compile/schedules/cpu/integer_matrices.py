@@ -57,7 +57,7 @@ def _ranked(kernel: Kernel, machine: KernelMachine) -> list[tuple[float, Paramet
         matmul=matmul, dot=dot, lanes=arm_dots.LANES, units=_pairs(matmul), steps=octets, names=_NAMES,
         once=_pairs(matmul) * octets / 2 * _LAYING,
     )  # fmt: skip
-    return byte_output.in_registers_first(kernel, machine, product.lanes, product.ranked(machine))
+    return byte_output.with_tables(kernel, machine, product.lanes, product.ranked(machine))
 
 
 def _takes(matmul: Matmul) -> bool:

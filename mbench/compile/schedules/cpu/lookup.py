@@ -14,11 +14,20 @@ _HALVES = 64
 """Bytes that are looked up at once in halves of the table."""
 _ROWS = {16: "llvm.x86.ssse3.pshuf.b.128", 32: "llvm.x86.avx2.pshuf.b", 64: "llvm.x86.avx512.pshuf.b.512"}
 """By how many bytes are looked up at once: the instruction that has a row of the table."""
+_HALVES_CYCLES, _ROWS_CYCLES = 6.0, 40.0
+"""16 rows take a shuffle and a choice each."""
 
 
 def takes(count: int) -> bool:
     """Return whether so many bytes can be looked up at once."""
     return count in _ROWS
+
+
+def cycles(count: int, *, by_halves: bool) -> float | None:
+    """Return the cycles of so many bytes; None for a number that is not looked up at once."""
+    if not takes(count):
+        return None
+    return _HALVES_CYCLES if by_halves and count == _HALVES else _ROWS_CYCLES
 
 
 def looked_up(table: Any, places: Any, count: int, *, by_halves: bool) -> Any:

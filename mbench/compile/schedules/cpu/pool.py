@@ -13,7 +13,6 @@ from mbench.compile.kernel_kinds import Epilogue
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import float_sums, tiling
-from mbench.compile.schedules.row_values import LEAST
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 from mbench.core import dtypes
 
@@ -72,8 +71,10 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
 
 def _least(kernel: Kernel, kind: Literal["sum", "max"], pixels: int) -> Any:
     """Return what a reduction begins with; sums of bytes with what the zero points of so many pixels take off them."""
+    if kind == "max":
+        return tirx.min_value(_type_of_sums(kernel))
     if kernel.dtype not in dtypes.EIGHT_BITS:
-        return LEAST[kind].astype(_type_of_sums(kernel)) if kind == "sum" else tirx.min_value(_type_of_sums(kernel))
+        return tirx.const(0, _type_of_sums(kernel))
     return tirx.const(-pixels * kernel.reduced_zero_point, dtypes.sums(kernel.dtype))
 
 

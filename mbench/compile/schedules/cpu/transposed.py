@@ -1,7 +1,8 @@
 """Transposed convolution: for each of its phases a convolution whose outputs lie apart, by the tiles of `convolution`.
 
 Where the windows of neighbours in a line do not meet, as with a kernel of 2 and a stride of 2, what a pixel gives in a
-line lies side by side; with few channels it is taken as the channels of one pixel, so that it fills vectors.
+line lies side by side; with few channels it is taken as the channels of one pixel, so that it fills vectors. Numbers of
+8 bits are multiplied as float32, which leaves out what falls on no tap as it does for floats.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from mbench.compile.kernel_kinds import Epilogue
 from mbench.compile.machine import KernelMachine
 from mbench.compile.phases import Phase, TransposedConvolution, phases
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import convolution, matmul, sliding, tiling
+from mbench.compile.schedules.cpu import convolution, exact_floats, matmul, sliding, tiling
 from mbench.compile.schedules.cpu.convolution import ChannelBlocks, ConvolutionLayer, OutputPlaces
-from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
+from mbench.compile.schedules.rule import KernelPlan, Packer, Parameters, positive
+from mbench.core import dtypes
 
 _MOST_PHASES = 16
 """Each is code of its own."""
@@ -61,12 +63,17 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     width = vectors * whole.lanes
     panels = len(convolution.panel_starts(whole.phases[0].window, width))
     packed = _Packed.of(whole, width)
-    writer = emit.Writer(kernel, packed_elements=packed.ends[-1])
+    pack: Packer = packed.pack
+    known = {} if whole.reach is None else {1: dtypes.DEFAULT}
+    writer = emit.Writer(kernel, packed_elements=packed.ends[-1], packed_types=known)
     with writer.function() as arrays:
+        if whole.reach is not None:
+            arrays[0] = exact_floats.copied(kernel, arrays, 0, grid[0] * grid[1])
+            pack = exact_floats.packing(kernel, pack)
         layers = _layers(whole, writer, epilogue, arrays, (rows, vectors), packed.ends, machine)
         _write(whole, layers, panels, grid)
     return KernelPlan(
-        function=writer.result(), tile=f"{rows}x{vectors}x{whole.lanes}", pack=packed.pack, lanes=whole.lanes
+        function=writer.result(), tile=f"{rows}x{vectors}x{whole.lanes}", pack=pack, lanes=whole.lanes
     )  # fmt: skip
 
 
@@ -78,6 +85,8 @@ class _Whole:
     together: bool
     phases: tuple[Phase, ...]
     lanes: int
+    reach: int | None
+    """Of numbers of 8 bits, as `exact_floats` has it."""
 
     @classmethod
     def of(cls, kernel: Kernel, machine: KernelMachine) -> _Whole | None:
@@ -85,10 +94,12 @@ class _Whole:
         given = kernel.transposed
         if given is None or kernel.epilogue_of_sum is None or math.prod(given.strides) > _MOST_PHASES:
             return None
+        reach = exact_floats.reach(kernel)
+        given = given if reach is None else dataclasses.replace(given, dtype=dtypes.DEFAULT)
         together = given.columns_apart and given.channels % machine.sum_lanes(given.dtype) != 0
         found = phases(given.lines_together if together else given)
         lanes = tiling.vector_lanes(found[0].window.group_channels, machine, given.dtype)
-        return cls(given=given, together=together, phases=found, lanes=lanes)
+        return cls(given=given, together=together, phases=found, lanes=lanes, reach=reach)
 
     @property
     def lines(self) -> int:
@@ -178,7 +189,7 @@ def _layers(
         layer = _TransposedLayer(
             writer, epilogue, phase.window, machine, arrays, vectors, whole.lanes, places, weights_start=start
         )
-        layer.across = whole.given.strides[1] if whole.together else 1
+        layer.across, layer.reach = whole.given.strides[1] if whole.together else 1, whole.reach
         found.append((layer, sliding.runs(phase.window, rows), phase.window.height))
     return found
 
