@@ -10,7 +10,7 @@ from byte_layers import ByteConv
 from tvm import tirx
 
 from mbench.compile.schedules.cpu import byte_output
-from mbench.compile.schedules.cpu.arm_output import RoundedSum
+from mbench.compile.schedules.cpu.rounded_sum import RoundedSum
 
 RULE = "cpu.integer_matmul"
 

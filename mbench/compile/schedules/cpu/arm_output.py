@@ -7,67 +7,23 @@ lower halves of two registers are taken by one instruction, where saturation tak
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import tvm
 from tvm import tirx
-from tvm.ir.prim import expr as prim
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.schedules import emit
+from mbench.compile.schedules.cpu.rounded_sum import RoundedSum
 
 LANES = 4
 _MOST = 4
 _TABLE, _QUARTER = 256, 64
-_SIGN = 128
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RoundedSum:
-    """A number of 8 bits that is made of a float: clamp(rint(value) + zero)."""
-
-    value: Any
-    zero: int
-    low: int
-    high: int
-    dtype: str
-    short: bool = False
-    """Whether what is rounded fits into 16 bits."""
-
-    @classmethod
-    def read(cls, value: Any, dtype: str, *, short: bool = False) -> RoundedSum | None:
-        """Read it off the int32 that is cast to a type of 8 bits; None for what is made otherwise."""
-        call, zero = _apart(value)
-        if not isinstance(call, tvm.ir.Call) or len(call.args) != 2:
-            return None
-        inside = call.args[1]
-        if not isinstance(inside, prim.Min) or not isinstance(inside.a, prim.Max):
-            return None
-        limits = inside.a.b, inside.b
-        if not all(isinstance(limit, prim.FloatImm) for limit in limits):
-            return None
-        low, high = (int(float(limit.value)) + zero for limit in limits)
-        return cls(value=inside.a.a, zero=zero, low=low, high=high, dtype=dtype, short=short)
-
-    @property
-    def flips(self) -> bool:
-        """Whether it is made as uint8, where the zero point is 0; flipping the highest bit makes that int8."""
-        return self.dtype == "int8" and self.zero == -_SIGN
-
-    @property
-    def rounded(self) -> Any:
-        """The value as an int32, before the zero point is added."""
-        return tirx.call_llvm_pure_intrin("int32", "llvm.aarch64.neon.fcvtns", self.value)
-
-
-def _apart(value: Any) -> tuple[Any, int]:
-    """Return what a number is added to, and the number."""
-    if isinstance(value, (prim.Add, prim.Sub)) and isinstance(value.b, prim.IntImm):
-        return value.a, int(value.b) if isinstance(value, prim.Add) else -int(value.b)
-    return value, 0
+def rounded(found: RoundedSum) -> Any:
+    """Return the int32 that is narrowed, before the zero point is added."""
+    return tirx.call_llvm_pure_intrin("int32", "llvm.aarch64.neon.fcvtns", found.value)
 
 
 def store(
@@ -80,7 +36,7 @@ def store(
     if len(columns) == _MOST:
         parts = [(tirx.Shuffle([part for part, _ in parts], [*range(16)]), 16)]
     for number, (part, count) in enumerate(parts):
-        clamped = _clamped(part, found, max(count, 2 * LANES))
+        clamped = found.clamped(part, max(count, 2 * LANES))
         if table is not None:
             clamped = _looked_up(table, clamped, signed=found.dtype == "int8")
         if count == LANES:
@@ -125,16 +81,3 @@ def _saturated(value: Any, found: RoundedSum) -> Any:
     kind = f"{'uint8' if unsigned else 'int8'}x{2 * LANES}"
     name = f"llvm.aarch64.neon.{'sqxtun' if unsigned else 'sqxtn'}"
     return tirx.call_llvm_pure_intrin(kind, name, value)
-
-
-def _clamped(value: Any, found: RoundedSum, lanes: int) -> Any:
-    """Make bytes those of their type, and clamp them to limits that are narrower."""
-    known = np.iinfo(found.dtype)
-    if found.flips:
-        flip = tirx.Broadcast(tirx.const(_SIGN, "uint8"), lanes)
-        value = tirx.reinterpret(f"int8x{lanes}", tirx.bitwise_xor(value, flip))
-    if found.low > known.min:
-        value = tirx.max(value, tirx.Broadcast(tirx.const(found.low, found.dtype), lanes))
-    if found.high < known.max:
-        value = tirx.min(value, tirx.Broadcast(tirx.const(found.high, found.dtype), lanes))
-    return T.bind(value)

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import tvm
 from tvm import tirx
 from tvm.ir.prim import expr as prim
@@ -21,23 +20,14 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Epilogue
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import arm_output, lookup
-from mbench.compile.schedules.cpu.arm_output import RoundedSum
+from mbench.compile.schedules.cpu import arm_output, lookup, x86_output
+from mbench.compile.schedules.cpu.rounded_sum import RoundedSum
 from mbench.compile.schedules.rule import Parameters
 
 _FOUR = 4
-_TOGETHER = (4, 2, 1)
-"""Registers of sums that become one of bytes."""
 _TABLE = 256
 """Numbers of a table."""
-_PACKS = {
-    16: ("llvm.x86.avx512.packssdw.512", "llvm.x86.avx512.pack{}wb.512"),
-    8: ("llvm.x86.avx2.packssdw", "llvm.x86.avx2.pack{}wb"),
-    4: ("llvm.x86.sse2.packssdw.128", "llvm.x86.sse2.pack{}wb.128"),
-}
-"""By lanes: two registers of int32 to one of int16, and two of these to one of 8 bits, both with saturation."""
-_SATURATION = {"uint8": "us", "int8": "ss"}
-_SIGN = 128
+_8_BITS = ("uint8", "int8")
 
 Indices = Callable[[int, int, Any], list[Any]]
 """(row, vector, lane) of a tile → the output's indices there."""
@@ -91,7 +81,7 @@ class ByteOutput:
         first = 0
         while first < sums.vectors:
             left = sums.vectors - first
-            count = min(left, _FOUR) if self.on_arm else next(count for count in _TOGETHER if count <= left)
+            count = min(left, _FOUR) if self.on_arm else next(count for count in x86_output.TOGETHER if count <= left)
             some = range(first, first + count)
             if self.on_arm and self._rounds(sums.lanes, count):
                 self._rounded(sums, row, some, indices, start)
@@ -142,7 +132,7 @@ class ByteOutput:
                 assert found is not None
                 last, table = RoundedSum.read(found.wide, found.dtype, short=found.short and self.halves), found.table
                 assert last is not None
-                sums.set(row, v, lane, last.rounded)
+                sums.set(row, v, lane, arm_output.rounded(last))
         assert last is not None
         array = None if table is None else self.load(table, [0]).source
         arm_output.store(sums, row, some, last, array, self.target, start + some[0] * sums.lanes)
@@ -152,7 +142,7 @@ class ByteOutput:
         looked: list[tuple[Any, Any, Any]] = []
 
         def loaded(source: Any, at: Sequence[Any]) -> Any:
-            if [int(extent) for extent in source.shape] != [_TABLE] or str(source.dtype) not in _SATURATION:
+            if [int(extent) for extent in source.shape] != [_TABLE] or str(source.dtype) not in _8_BITS:
                 return load(source, at)
             looked.append((tirx.Var("looked", str(source.dtype)), source, at[0]))
             return looked[-1][0]
@@ -166,35 +156,21 @@ class ByteOutput:
         return _SaturatedSum.of(windows.uncast(windows.less(index)[0]), table)
 
     def _saturated(self, sums: emit.Accumulators, row: int, some: Sequence[int], indices: Indices, start: Any) -> None:
-        """Write one, two or four registers of sums as bytes side by side."""
-        lanes, last = sums.lanes, None
+        """Write one, two or four registers of sums as bytes side by side, as x86 does it best."""
+        last, table = None, None
         for v in some:
-            with emit.lanes_of(lanes) as lane:
-                last = self._split(sums.element(row, v, lane), indices(row, v, lane), self.load)
-                assert last is not None
-                sums.set(row, v, lane, last.without_floor())
+            with emit.lanes_of(sums.lanes) as lane:
+                found = self._split(sums.element(row, v, lane), indices(row, v, lane), self.load)
+                assert found is not None
+                last, table = RoundedSum.read(found.wide, found.dtype, short=found.short), found.table
+                sums.set(row, v, lane, found.wide if last is None else x86_output.rounded(last))
+                last = last or RoundedSum.whole(found.wide, found.dtype)
         assert last is not None
-        halves, whole = _PACKS[lanes]
-        read = [T.bind(sums.vector(row, v)) for v in some]
-        read = [read[min(place, len(read) - 1)] for place in ((0, 1, 2, 3) if len(read) == _FOUR else (0, 1, 0, 1))]
-        pairs = [
-            T.bind(tirx.call_llvm_pure_intrin(f"int16x{2 * lanes}", halves, *pair)) for pair in (read[:2], read[2:])
-        ]
-        name = whole.format(_SATURATION[last.dtype])
-        packed = tirx.call_llvm_pure_intrin(f"{last.dtype}x{_FOUR * lanes}", name, *pairs)
-        count = len(some) * lanes
-        found = T.bind(tirx.Shuffle([packed], _in_order(lanes)[:count]))
-        if last.table is not None:
-            found = self._looked_up(last, found, count)
-        emit.store(self.target, found, start + some[0] * lanes, count)
-
-    def _looked_up(self, saturated: _SaturatedSum, places: Any, count: int) -> Any:
-        """Return what a table has for each byte."""
-        array = self.load(saturated.table, [0]).source
-        if saturated.dtype == "int8":
-            sign = tirx.Broadcast(tirx.const(_SIGN, "uint8"), count)
-            places = T.bind(tirx.bitwise_xor(tirx.reinterpret(f"uint8x{count}", places), sign))
-        return lookup.looked_up(array, places, count, by_halves=self.has_tables)
+        array = None if table is None else self.load(table, [0]).source
+        known = (
+            None if array is None else lookup.Table(array=array, signed=last.dtype == "int8", by_halves=self.has_tables)
+        )
+        x86_output.store(sums, row, some, last, self.target, start + some[0] * sums.lanes, known)
 
 
 def with_tables(
@@ -232,13 +208,13 @@ def table_cycles(kernel: Kernel, machine: KernelMachine, vectors: int, lanes: in
 def _lookups(kernel: Kernel, machine: KernelMachine, vectors: int, lanes: int) -> list[float | None]:
     """Return the cycles of each look at a table, of so many registers side by side; None: it is byte by byte."""
     given = zip(kernel.parameter_shapes, kernel.parameter_dtypes, strict=True)
-    if not any(shape == (_TABLE,) and dtype in _SATURATION for shape, dtype in given):
+    if not any(shape == (_TABLE,) and dtype in _8_BITS for shape, dtype in given):
         return []
     if not machine.broadcasts_from_memory:
         return [None] if vectors % _FOUR else []
     found: list[float | None] = []
     while vectors:
-        count = next(count for count in _TOGETHER if count <= vectors)
+        count = next(count for count in x86_output.TOGETHER if count <= vectors)
         found.append(lookup.cycles(lanes * count, by_halves=machine.byte_tables))
         vectors -= count
     return found
@@ -256,29 +232,11 @@ class _SaturatedSum(NamedTuple):
     @classmethod
     def of(cls, value: Any, table: Any) -> _SaturatedSum | None:
         """Return the int32 that a number of 8 bits is made of; None for one that is made otherwise."""
-        if not isinstance(value, prim.Cast) or str(value.ty) not in _SATURATION:
+        if not isinstance(value, prim.Cast) or str(value.ty) not in _8_BITS:
             return None
         clamped_first = _clamped_first(value.value)
         wide = _as_int32(value.value if clamped_first is None else clamped_first)
         return None if wide is None else cls(wide, str(value.ty), table, clamped_first is not None)
-
-    def without_floor(self) -> Any:
-        """Return what has the same saturation: the least of the type as a floor before the rounding is left out.
-
-        Sums far below then become the smallest int32, and a zero point that is not negative is added to that.
-        """
-        value, least = self.wide, int(np.iinfo(self.dtype).min)
-        rounded, zero = (value.a, int(value.b)) if isinstance(value, prim.Add) else (value, 0)
-        if zero < 0 or not isinstance(rounded, tvm.ir.Call) or len(rounded.args) != 2:
-            return value
-        number, inside = rounded.args
-        if not isinstance(inside, prim.Min) or not isinstance(inside.a, prim.Max):
-            return value
-        floor = inside.a.b
-        if not isinstance(floor, prim.FloatImm) or float(floor.value) != least - zero:
-            return value
-        call = tvm.ir.Call(rounded.op, [number, tirx.min(inside.a.a, inside.b)], rounded.attrs, ret_ty=rounded.ty)
-        return call + value.b if isinstance(value, prim.Add) else call
 
 
 def _clamped_first(value: Any) -> Any:
@@ -309,10 +267,3 @@ def _as_int32(value: Any) -> Any:
         inside, number = _as_int32(value.a), tirx.const(int(value.b), "int32")
         return None if inside is None else inside + number if isinstance(value, prim.Add) else inside - number
     return None
-
-
-def _in_order(lanes: int) -> list[int]:
-    """Return the order of bytes that undoes that of saturation, which goes by parts of 16 bytes."""
-    parts = lanes // 4
-    words = [4 * part + register for register in range(_FOUR) for part in range(parts)]
-    return [word * 4 + byte for word in words for byte in range(4)]

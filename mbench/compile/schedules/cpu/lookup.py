@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from tvm import tirx
@@ -30,9 +31,25 @@ def cycles(count: int, *, by_halves: bool) -> float | None:
     return _HALVES_CYCLES if by_halves and count == _HALVES else _ROWS_CYCLES
 
 
-def looked_up(table: Any, places: Any, count: int, *, by_halves: bool) -> Any:
-    """Return what a table, an array of bytes, has for each of so many bytes; `by_halves`: the processor has VBMI."""
-    return _in_halves(table, places) if by_halves and count == _HALVES else _in_rows(table, places, count)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Table:
+    """A table that bytes are looked up in."""
+
+    array: Any
+    """Of 256 bytes."""
+    signed: bool
+    """Whether it is looked up by int8, the smallest first."""
+    by_halves: bool
+    """Whether the processor has VBMI."""
+
+    def looked_up(self, places: Any, count: int) -> Any:
+        """Return what it has for each of so many bytes."""
+        if self.signed:
+            sign = _all(_SIZE // 2, count)
+            places = T.bind(tirx.bitwise_xor(tirx.reinterpret(f"uint8x{count}", places), sign))
+        if self.by_halves and count == _HALVES:
+            return _in_halves(self.array, places)
+        return _in_rows(self.array, places, count)
 
 
 def _in_halves(table: Any, places: Any) -> Any:

@@ -110,7 +110,7 @@ def of(kernel: Kernel, machine: KernelMachine) -> DotProduct | None:
     wide, shift = widest == _WIDEST, _SIGN if kernel.dtype == "int8" else 0
     if not kernel.zero_points[1]:
         if "vpdpbusd" in machine.dots:
-            return Vnni(name="vpdpbusd", shift=shift, cycles=1.0 if wide else 0.5, **known)
+            return Vnni(name="vpdpbusd", shift=shift, cycles=1.0 if wide else 0.5, spare=3 if wide else 1, **known)
         if kernel.reach_of_weights <= NARROW_WEIGHT:
             return NarrowPairs(
                 name="vpmaddubsw", shift=shift, cycles=2.0 if wide else 1.0, latency=2, spare=3, **known
