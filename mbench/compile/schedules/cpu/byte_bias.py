@@ -17,6 +17,7 @@ from tvm import tirx
 from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Epilogue
 from mbench.compile.schedules import emit
+from mbench.compile.schedules.cpu import panel_parameters
 from mbench.compile.schedules.cpu.dots import WeightPanels
 from mbench.compile.schedules.rule import Packer
 
@@ -57,8 +58,7 @@ class SpreadBias:
 
     def packed(self, bias: np.ndarray) -> np.ndarray:
         """Return a bias of each channel as it is loaded."""
-        flat, width = bias.reshape(-1), self.panels.width
-        return np.concatenate([np.tile(flat[start : start + width], self.rows) for start in self.panels.starts])
+        return panel_parameters.packed(self.panels, bias, rows=self.rows)
 
     def begun(self, array: Any, panel: Any, rows: int) -> emit.Accumulators:
         """Return the sums of a tile of so many rows, with what they begin with."""

@@ -35,29 +35,50 @@ LoadElement = Callable[[Any, Sequence[Any]], Any]
 """Loads an element of a parameter."""
 
 
+def _unread(source: Any, _at: Sequence[Any]) -> Any:
+    """Stand for an element where only what is made of it matters."""
+    return tirx.Var("element", str(source.dtype))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class ByteOutput:
     """What a kernel makes of its sums, and where it puts that."""
 
     epilogue: Epilogue
-    load: LoadElement
-    target: Any
     rank: int
     """Axes of the output."""
+    load: LoadElement = _unread
+    target: Any = None
     has_tables: bool = False
     """Whether the processor looks 64 bytes up at once in tables of 128."""
     on_arm: bool = False
+    interleaved: bool = False
+    """Whether the lanes of four registers have channels as `dots.interleaved` gives them, as four pixels do."""
     halves: bool = False
     """Whether lower halves are taken of what fits into 16 bits: without dot products LLVM keeps more on the stack."""
 
     @classmethod
     def of(
-        cls, kernel: Kernel, epilogue: Epilogue, writer: emit.Writer, target: Any, machine: KernelMachine
-    ) -> ByteOutput:
+        cls, kernel: Kernel, epilogue: Epilogue, writer: emit.Writer, target: Any, machine: KernelMachine,
+        *, interleaved: bool = False,
+    ) -> ByteOutput:  # fmt: skip
         """Return that of a kernel that is written."""
-        rank = len(kernel.parameter_shapes[-1])
+        known = cls._known(kernel, epilogue, machine)
+        return dataclasses.replace(known, load=writer.load, target=target, interleaved=interleaved)
+
+    @classmethod
+    def interleaves(
+        cls, kernel: Kernel, epilogue: Epilogue, machine: KernelMachine, *, vectors: int, lanes: int
+    ) -> bool:
+        """Return whether rows of so many registers may have the channels in their lanes interleaved."""
+        known = cls._known(kernel, epilogue, machine)
+        return vectors == _FOUR and not known.on_arm and known._narrows(lanes, vectors)
+
+    @classmethod
+    def _known(cls, kernel: Kernel, epilogue: Epilogue, machine: KernelMachine) -> ByteOutput:
+        """Return it as far as it is known before the kernel is written."""
         return cls(
-            epilogue=epilogue, load=writer.load, target=target, rank=rank, has_tables=machine.byte_tables,
+            epilogue=epilogue, rank=len(kernel.parameter_shapes[-1]), has_tables=machine.byte_tables,
             on_arm=not machine.broadcasts_from_memory, halves="sdot" in machine.dots,
         )  # fmt: skip
 
@@ -110,11 +131,7 @@ class ByteOutput:
     def _of_any(self) -> _SaturatedSum | None:
         """Return what the output is made of, whatever it reads."""
         places = [tirx.Var("i", "int32") for _ in range(self.rank)]
-
-        def element(source: Any, _at: Sequence[Any]) -> Any:
-            return tirx.Var("element", str(source.dtype))
-
-        return self._split(tirx.Var("total", "int32"), places, element)
+        return self._split(tirx.Var("total", "int32"), places, _unread)
 
     def _rounds(self, lanes: int, count: int) -> bool:
         """Return whether so many registers become bytes as Arm does it best."""
@@ -170,7 +187,8 @@ class ByteOutput:
         known = (
             None if array is None else lookup.Table(array=array, signed=last.dtype == "int8", by_halves=self.has_tables)
         )
-        x86_output.store(sums, row, some, last, self.target, start + some[0] * sums.lanes, known)
+        start = start + some[0] * sums.lanes
+        x86_output.store(sums, row, some, last, self.target, start, known, interleaved=self.interleaved)
 
 
 def with_tables(

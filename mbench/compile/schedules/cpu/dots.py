@@ -139,6 +139,8 @@ class WeightPanels:
     """Of the values as they are multiplied, and of the weights."""
     groups: int = 1
     """Of channels; a panel has channels of one group."""
+    order: tuple[int, ...] = ()
+    """Which channel of a panel each of its lanes has; empty: they follow one another."""
 
     @classmethod
     def of(
@@ -189,6 +191,11 @@ class WeightPanels:
         begun = _SUM_BYTES * self.width if self.zero_points[0] else 0
         return len(self.starts) * (self.panel_bytes + begun)
 
+    def of_panel(self, numbers: np.ndarray, start: int) -> np.ndarray:
+        """Return the numbers (…, channels) of the panel that begins at a channel, as its lanes have them."""
+        found = numbers[..., start : start + self.width]
+        return found[..., list(self.order)] if self.order else found
+
     def start(self, panel: Any) -> tuple[Any, Any]:
         """Return the group of a panel, and its first channel."""
         if self.groups == 1:
@@ -219,11 +226,11 @@ class WeightPanels:
         `words` makes of them what is multiplied, (words of a panel, 4, channels), where that is more than they are.
         """
         centred = weights.astype(np.int16) - self.zero_points[1]
-        split = (words or in_words)(centred).swapaxes(1, 2)
-        found = [self.dot.laid(split[:, start : start + self.width], self.lanes).ravel() for start in self.starts]
+        split = (words or in_words)(centred)
+        found = [self.dot.laid(self.of_panel(split, start).swapaxes(1, 2), self.lanes).ravel() for start in self.starts]
         if self.zero_points[0]:
             total = centred.reshape(-1, self.channels).sum(0, dtype=np.int64) * -self.zero_points[0]
-            found += [total[start : start + self.width].astype(np.int32).view(np.int8) for start in self.starts]
+            found += [self.of_panel(total, start).astype(np.int32).view(np.int8) for start in self.starts]
         return np.concatenate(found)
 
 
@@ -280,6 +287,12 @@ def interleaved(pixels: Sequence[Any], width: int) -> list[Any]:
     ends = [range(first, width, 2 * _HALF) for first in (0, _HALF)]
     low, high = ([_zipped(pixels[at], pixels[at + 1], width, 1, starts) for at in (0, 2)] for starts in ends)
     return [_zipped(both[0], both[1], width, 2, starts) for both in (low, high) for starts in ends]
+
+
+def interleaved_channels(width: int) -> list[int]:
+    """Return the channel of each lane that `interleaved` gives where a pixel's bytes are in their own order."""
+    order = interleaving_order(width)
+    return [channel for channel, _ in sorted(enumerate(order), key=lambda pair: pair[1])]
 
 
 def interleaving_order(width: int) -> list[int]:

@@ -25,6 +25,7 @@ from mbench.compile.schedules.cpu.arm_dots import TapPairs
 from mbench.compile.schedules.cpu.byte_bias import SpreadBias
 from mbench.compile.schedules.cpu.byte_output import ByteOutput
 from mbench.compile.schedules.cpu.dots import DotProduct, WeightPanels
+from mbench.compile.schedules.cpu.panel_parameters import PanelParameters
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
 _VECTORS = (4, 2)
@@ -198,16 +199,26 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     panels = WeightPanels.of(
         kernel, dot, channels=conv.channels, lanes=lanes, vectors=vectors, words=taps.words
     )  # fmt: skip
+    ordered = None
+    if isinstance(taps, _PackedTaps) and ByteOutput.interleaves(
+        kernel, epilogue, machine, vectors=vectors, lanes=lanes
+    ):
+        order = tuple(dots.interleaved_channels(panels.width))
+        ordered = PanelParameters.of(kernel, epilogue, dataclasses.replace(panels, order=order))
+    panels = ordered.panels if ordered else panels
     spread = SpreadBias.of(kernel, epilogue, panels, lines * rows)
-    writer = emit.Writer(kernel, packed_elements=byte_bias.packed_elements(panels, spread))
+    sizes, packs = byte_bias.packed_elements(panels, spread), byte_bias.packs(spread)
+    if ordered:
+        sizes, packs = {**sizes, **ordered.elements}, ordered.packs
+    writer = emit.Writer(kernel, packed_elements=sizes)
     with writer.function() as arrays:
-        output = ByteOutput.of(kernel, epilogue, writer, arrays[-1], machine)
+        output = ByteOutput.of(kernel, epilogue, writer, arrays[-1], machine, interleaved=ordered is not None)
         _ByteDepthwise(conv, kernel.outside, taps, panels, output, arrays, spread).write((lines, rows), grid)
     return KernelPlan(
         function=writer.result(),
         tile=f"{lines}x{rows}x{vectors}x{lanes}",
         pack=functools.partial(panels.packed, words=taps.in_words),
-        packs=byte_bias.packs(spread),
+        packs=packs,
         lanes=lanes,
     )
 
@@ -295,10 +306,11 @@ class _ByteDepthwise:
     def _tile(self, run: _TileRun, band: _Band, place: tuple[Any, Any, Any], panel: Any) -> None:
         conv, (batch, y, x), lines = self._conv, place, band.part.size
         lanes, (_, channel) = self._panels.lanes, self._panels.start(panel)
+        first = emit.named(panel * self._panels.width) if self._output.interleaved else channel
 
         def indices(row: int, v: int, lane: Any) -> list[Any]:
             down, across = divmod(row, run.size)
-            return [batch, y + down, x + across, channel + (v * lanes + lane)]
+            return [batch, y + down, x + across, first + (v * lanes + lane)]
 
         if self._spread is not None:
             sums = self._spread.begun(self._arrays[self._spread.place], panel, lines * run.size)
@@ -396,4 +408,6 @@ class _ByteDepthwise:
             read = tirx.reinterpret(f"uint8x{width}", read)
         if inside is not None:
             read = tirx.Select(tirx.Broadcast(inside, width), read, padding)
+        if self._output.interleaved:
+            return T.bind(read)
         return T.bind(tirx.Shuffle([read], dots.interleaving_order(width)))

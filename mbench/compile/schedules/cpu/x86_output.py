@@ -35,9 +35,12 @@ def rounded(found: RoundedSum) -> Any:
 
 def store(
     sums: emit.Accumulators, row: int, columns: Sequence[int], found: RoundedSum, target: Any, start: Any,
-    table: lookup.Table | None,
+    table: lookup.Table | None, *, interleaved: bool,
 ) -> None:  # fmt: skip
-    """Write one, two or four registers of rounded int32 as bytes, side by side; `table`: what stands for each."""
+    """Write one, two or four registers of rounded int32 as bytes, side by side.
+
+    `table`: what stands for each. `interleaved`: the lanes of four have channels as saturation puts them in order.
+    """
     lanes = sums.lanes
     halves, whole = _PACKS[lanes]
     read = [T.bind(sums.vector(row, v)) for v in columns]
@@ -47,7 +50,8 @@ def store(
     kind = f"{'uint8' if unsigned else 'int8'}x{_FOUR * lanes}"
     packed = tirx.call_llvm_pure_intrin(kind, whole.format("us" if unsigned else "ss"), *pairs)
     count = len(columns) * lanes
-    made = found.clamped(T.bind(tirx.Shuffle([packed], _in_order(lanes)[:count])), count)
+    ordered = packed if interleaved else tirx.Shuffle([packed], _in_order(lanes)[:count])
+    made = found.clamped(T.bind(ordered), count)
     emit.store(target, made if table is None else table.looked_up(made, count), start + columns[0] * lanes, count)
 
 
