@@ -32,6 +32,8 @@ _MOST_ROWS = 14
 _LOADS_A_CYCLE = 1.5
 _FINISH_CYCLES = {4: 3.0, 3: 4.0, 2: 3.5, 1: 5.0}
 """To turn a register of sums into bytes, by how many lie side by side: two or four become one."""
+_FINISH_INSTRUCTIONS = 6
+"""For a register of sums."""
 _TILE_CYCLES = 8
 
 
@@ -50,6 +52,8 @@ class DotProduct(abc.ABC):
     """That a core takes to add the dot products of one register, with all instructions that it takes."""
     latency: float = 4.0
     """Cycles after which the same register of sums can be added to again."""
+    window: int = 0
+    """Instructions that a core looks ahead, so that a tile is begun while one is finished; 0: none, or not known."""
     weight_bytes: int = WORD
     """Of the four weights of a lane."""
     planes: int = 1
@@ -118,7 +122,10 @@ class DotProduct(abc.ABC):
         """Return the cycles of a tile of so many words whose data are in the first cache."""
         loads = (rows * self.planes + vectors * self.weight_bytes / WORD) / _LOADS_A_CYCLE
         step = max(rows * vectors * self.cycles, loads, self.latency)
-        return steps * step + _FINISH_CYCLES[vectors] * rows * vectors + _TILE_CYCLES
+        finish = _FINISH_CYCLES[vectors] * rows * vectors
+        if self.window:
+            finish *= min(1.0, rows * vectors * (steps + _FINISH_INSTRUCTIONS) / self.window)
+        return steps * step + finish + _TILE_CYCLES
 
     def add(self, sums: emit.Accumulators, row: int, column: int, operand: Any, weights: Any) -> None:
         """Add the dot products of an operand and weights to a register of sums."""

@@ -33,8 +33,9 @@ _VECTORS = (4, 2)
 _NARROW_LANES = 4
 _MOST_TAPS, _SPLIT_TAPS = 7, 3
 _TILES = ((2, 2), (1, 2), (2, 1), (1, 1))
-_PANEL_COST, _LANE_CYCLES = 2, 3.0
-"""What a panel takes beside its lanes and a table, in lanes; and the cycles of a lane."""
+_PANEL_COST, _LANE_CYCLES = 16, 3.0
+"""What a panel takes beside its lanes and a table, in lanes: on most processors registers of all widths take as long.
+And the cycles of a lane."""
 _CODE_CYCLES = 40.0
 """Of a dot product that is written: to fetch it once, and three times as much for what it takes to compile."""
 _OUTPUT_CYCLES, _SHUFFLES = 16.0, 12.0

@@ -30,10 +30,15 @@ _WORD_PAIRS = {16: "llvm.x86.avx512.pmaddw.d.512", 8: "llvm.x86.avx2.pmadd.wd", 
 _SIGN = 128
 _LOW_BYTE, _LOW_BYTES, _BYTE_BITS = 0xFF, 0x00FF00FF, 8
 _WIDEST = 16
+_WINDOW = 320
+"""Of Zen 4, the least of the processors that have VNNI."""
 
 
 class Vnni(DotProduct):
-    """`vpdpbusd`, of AVX-512 VNNI or AVX-VNNI."""
+    """`vpdpbusd`, of AVX-512 VNNI or AVX-VNNI.
+
+    Of 512 bits some cores do one in a cycle and others two: latency is that of the latter, in the former's cycles.
+    """
 
     def summed(self, total: Any, operand: Any, weights: Any, lanes: int) -> Any:
         """Add all four by one instruction."""
@@ -110,7 +115,8 @@ def of(kernel: Kernel, machine: KernelMachine) -> DotProduct | None:
     wide, shift = widest == _WIDEST, _SIGN if kernel.dtype == "int8" else 0
     if not kernel.zero_points[1]:
         if "vpdpbusd" in machine.dots:
-            return Vnni(name="vpdpbusd", shift=shift, cycles=1.0 if wide else 0.5, spare=3 if wide else 1, **known)
+            units: dict[str, Any] = {"cycles": 1.0, "latency": 10, "spare": 3} if wide else {"cycles": 0.5}
+            return Vnni(name="vpdpbusd", shift=shift, window=_WINDOW, **units, **known)
         if kernel.reach_of_weights <= NARROW_WEIGHT:
             return NarrowPairs(
                 name="vpmaddubsw", shift=shift, cycles=2.0 if wide else 1.0, latency=2, spare=3, **known
