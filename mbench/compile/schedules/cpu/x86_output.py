@@ -37,7 +37,7 @@ def store(
     sums: emit.Accumulators, row: int, columns: Sequence[int], found: RoundedSum, target: Any, start: Any,
     table: lookup.Table | None, *, interleaved: bool,
 ) -> None:  # fmt: skip
-    """Write one, two or four registers of rounded int32 as bytes, side by side.
+    """Write one, two or four registers of rounded int32 as bytes, side by side from `start` on.
 
     `table`: what stands for each. `interleaved`: the lanes of four have channels as saturation puts them in order.
     """
@@ -52,7 +52,7 @@ def store(
     count = len(columns) * lanes
     ordered = packed if interleaved else tirx.Shuffle([packed], _in_order(lanes)[:count])
     made = found.clamped(T.bind(ordered), count)
-    emit.store(target, made if table is None else table.looked_up(made, count), start + columns[0] * lanes, count)
+    emit.store(target, made if table is None else table.looked_up(made, count), start, count)
 
 
 def _shifted(name: str, pair: Sequence[Any], found: RoundedSum, lanes: int) -> Any:
