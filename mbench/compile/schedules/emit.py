@@ -293,8 +293,10 @@ def overlap(first: Any, count: Any, begin: int, end: int, whole: int) -> tuple[A
 
 def panel_start(panel: Any, width: int, channels: int) -> Any:
     """Return where a panel of channels starts: the last one may begin early, so as to end with the last channel."""
-    start = panel * width
-    return start if channels % width == 0 else tirx.min(start, channels - width)
+    start, last = panel * width, channels - width
+    if isinstance(panel, int):
+        return min(start, last)
+    return start if channels % width == 0 else tirx.min(start, last)
 
 
 @contextlib.contextmanager

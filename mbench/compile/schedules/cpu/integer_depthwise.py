@@ -2,15 +2,15 @@
 
 The bytes of four pixels are interleaved, so that each lane has one channel of all four; weights stand for the taps that
 fall on them, and 0 for the rest. At stride 1 the same four pixels serve two outputs, w0 w1 w2 0 and 0 w0 w1 w2, and all
-lines of output that the line reaches. A tile is `lines` x `rows` outputs x the bytes of a register, or half.
+lines of output that the line reaches. A tile is `lines` x `rows` outputs x the bytes of a register, or half. Where the
+channels of a pixel fill no register, several outputs side by side are handled as one: see `byte_taps.merged`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tvm import tirx
@@ -20,10 +20,20 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Convolution
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import arm_dots, byte_bias, byte_dots, byte_output, dots, tiling
+from mbench.compile.schedules.cpu import (
+    arm_dots,
+    byte_bias,
+    byte_dots,
+    byte_output,
+    byte_taps,
+    dots,
+    panel_parameters,
+    tiling,
+)
 from mbench.compile.schedules.cpu.arm_dots import TapPairs
 from mbench.compile.schedules.cpu.byte_bias import SpreadBias
 from mbench.compile.schedules.cpu.byte_output import ByteOutput
+from mbench.compile.schedules.cpu.byte_taps import ByteTaps, PackedTaps, PlainTaps, TapRun
 from mbench.compile.schedules.cpu.dots import DotProduct, WeightPanels
 from mbench.compile.schedules.cpu.panel_parameters import PanelParameters
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
@@ -36,6 +46,9 @@ _TILES = ((2, 2), (1, 2), (2, 1), (1, 1))
 _PANEL_COST, _LANE_CYCLES = 16, 3.0
 """What a panel takes beside its lanes and a table, in lanes: on most processors registers of all widths take as long.
 And the cycles of a lane."""
+_PIXELS, _WRITTEN_PANELS, _UNSHARED = (1, 2, 4, 8), 2, 1.4
+"""How many outputs side by side are handled as one, with at most so many panels; and what these take more, which do not
+share pixels that are interleaved."""
 _CODE_CYCLES = 40.0
 """Of a dot product that is written: to fetch it once, and three times as much for what it takes to compile."""
 _OUTPUT_CYCLES, _SHUFFLES = 16.0, 12.0
@@ -47,9 +60,10 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     conv, dot = kernel.convolution, _dot_of(kernel, machine)
     if conv is None or dot is None or not _takes(conv):
         return
-    vectors, lanes = _panel(kernel, conv.channels, dot, machine)
-    if not lanes:
+    way = _way(kernel, conv, dot, machine)
+    if not way.lanes:
         return
+    conv, vectors, lanes = way
     found = []
     for lines, rows in _TILES:
         if lines > conv.height or rows > conv.width or not _fits(lines, rows, vectors, dot):
@@ -58,7 +72,8 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
         cycles = conv.pixels * panels * _output_cycles(conv, dot, vectors, (lines, rows))
         cycles += _CODE_CYCLES * vectors * _dots_written(conv, lines, rows)
         groups = conv.batch * tiling.even_parts(conv.height, lines)
-        grid = tiling.grids(groups, panels, cycles, conv.moved_bytes / 4, machine)[0]
+        shared = panels if byte_taps.pixels_of(conv) == 1 else 1
+        grid = tiling.grids(groups, shared, cycles, conv.moved_bytes / 4, machine)[0]
         parameters = {"lines": lines, "rows": rows, "line_parts": grid.outer, "panel_parts": grid.inner}
         found.append((grid.cycles(cycles, conv.moved_bytes / 4), parameters))
     for _, parameters in sorted(found, key=lambda pair: pair[0]):
@@ -80,15 +95,50 @@ def _fits(lines: int, rows: int, vectors: int, dot: DotProduct) -> bool:
     return lines * rows * vectors <= dot.registers // 2
 
 
-def _panel(kernel: Kernel, channels: int, dot: DotProduct, machine: KernelMachine) -> tuple[int, int]:
-    """Return the registers of a panel, and their int32 lanes, with which panels take the least; 0 lanes: none."""
-    most, fewer = _VECTORS
-    able = [lanes for lanes in dot.lanes if most * lanes <= channels]
-    if not able:
-        return fewer, _NARROW_LANES if _NARROW_LANES in dot.lanes and fewer * _NARROW_LANES <= channels else 0
-    tables = [byte_output.table_cycles(kernel, machine, most, lanes) / _LANE_CYCLES for lanes in able]
-    costs = [-(-channels // (most * n)) * (n + _PANEL_COST + table) for n, table in zip(able, tables, strict=True)]
-    return most, able[costs.index(min(costs))]
+class _Way(NamedTuple):
+    """How a layer is done: several of its outputs as one, perhaps, in panels of so many registers of so many lanes."""
+
+    conv: Convolution
+    vectors: int
+    lanes: int
+    """0: no panel is narrow enough."""
+
+
+def _way(kernel: Kernel, conv: Convolution, dot: DotProduct, machine: KernelMachine) -> _Way:
+    """Return the way that takes the least."""
+    ways = sorted(_ways(kernel, conv, dot, machine), key=lambda pair: pair[0])
+    if ways:
+        return ways[0][1]
+    fewer = _VECTORS[1]
+    return _Way(
+        conv, fewer, _NARROW_LANES if _NARROW_LANES in dot.lanes and fewer * _NARROW_LANES <= conv.channels else 0
+    )
+
+
+def _ways(kernel: Kernel, conv: Convolution, dot: DotProduct, machine: KernelMachine) -> Iterator[tuple[float, _Way]]:
+    """Yield ways, and what an output's panels take in each."""
+    merges = conv.strides[1] == conv.dilation[1] == 1 and panel_parameters.places(kernel) is not None
+    for pixels in _PIXELS if merges else _PIXELS[:1]:
+        if conv.width % pixels:
+            continue
+        wide = byte_taps.merged(conv, pixels)
+        for lanes in dot.lanes:
+            panels, vectors = -(-wide.channels // (_VECTORS[0] * lanes)), _VECTORS[0]
+            if vectors * lanes > wide.channels:
+                continue
+            if pixels > 1 and (panels > _WRITTEN_PANELS or not _interleaves(kernel, machine, vectors, lanes)):
+                continue
+            table = byte_output.table_cycles(kernel, machine, vectors, lanes) / _LANE_CYCLES
+            cost = panels * (lanes + _PANEL_COST + table) / pixels
+            yield cost * (_UNSHARED if pixels > 1 else 1.0), _Way(wide, vectors, lanes)
+
+
+def _interleaves(kernel: Kernel, machine: KernelMachine, vectors: int, lanes: int) -> bool:
+    """Return whether the lanes of a panel may have its channels as interleaving leaves them."""
+    epilogue = kernel.epilogue_of_sum
+    if epilogue is None or panel_parameters.places(kernel) is None:
+        return False
+    return ByteOutput.interleaves(kernel, epilogue, machine, vectors=vectors, lanes=lanes)
 
 
 def _lines_read(conv: Convolution, lines: int) -> list[int]:
@@ -99,63 +149,18 @@ def _lines_read(conv: Convolution, lines: int) -> list[int]:
 
 def _dots_written(conv: Convolution, lines: int, rows: int) -> int:
     """Return how many dot products the code has for each register of a panel: of tiles of all sizes and paddings."""
-    quads = sum(len(_ByteTaps.of(conv, row).quads) for run in _runs(conv, rows) for row in range(run.size))
+    quads = sum(len(ByteTaps.of(conv, row).quads) for run in byte_taps.runs(conv, rows) for row in range(run.size))
     return conv.kernel_height * quads * sum({*tiling.even_parts(conv.height, lines)})
 
 
 def _output_cycles(conv: Convolution, dot: DotProduct, vectors: int, tile: tuple[int, int]) -> float:
     """Model of an output of a tile: its dot products, its share of interleaved pixels, and to finish it."""
     lines, rows = tile
-    places = [_ByteTaps.of(conv, row) for row in range(rows)]
+    places = [ByteTaps.of(conv, row) for row in range(rows)]
     read = len(_lines_read(conv, lines))
     quads = len({quad for place in places for quad in place.quads})
     dot_products = vectors * conv.kernel_height * sum(len(place.quads) for place in places) * lines
     return (dot_products * dot.cycles + read * quads * _SHUFFLES) / (lines * rows) + _OUTPUT_CYCLES
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _ByteTaps:
-    """An output of a tile: where the pixels begin that it reads four by four, and how far its taps are shifted."""
-
-    shift: int
-    quads: tuple[int, ...]
-
-    @classmethod
-    def of(cls, conv: Convolution, row: int) -> _ByteTaps:
-        first = row * conv.strides[1]
-        shift = first % 2 if _shares(conv) else 0
-        count, apart = dots.words(conv.kernel_width + shift), dots.WORD * conv.dilation[1]
-        return cls(shift=shift, quads=tuple(first - shift + apart * number for number in range(count)))
-
-
-def _shares(conv: Convolution) -> bool:
-    """Return whether two outputs side by side read the same four pixels."""
-    return conv.strides[1] == conv.dilation[1] == 1
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _TileRun:
-    """`count` tiles of `size` outputs in a row, from output `start`; `inside`: which of the pixels read are there."""
-
-    start: int
-    size: int
-    count: int
-    inside: tuple[bool, ...]
-
-
-def _runs(conv: Convolution, rows: int) -> list[_TileRun]:
-    """Split a line of outputs into tiles of at most `rows`, those with the same padding together."""
-    found, start = list[_TileRun](), 0
-    for size in tiling.even_parts(conv.width, rows):
-        first = start * conv.strides[1] - conv.padding[1]
-        read = (size - 1) * conv.strides[1] + (conv.kernel_width - 1) * conv.dilation[1] + 1
-        inside = tuple(0 <= first + pixel < conv.input_width for pixel in range(read))
-        if found and (found[-1].size, found[-1].inside) == (size, inside):
-            found[-1] = dataclasses.replace(found[-1], count=found[-1].count + 1)
-        else:
-            found.append(_TileRun(start=start, size=size, count=1, inside=inside))
-        start += size
-    return found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -193,20 +198,20 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     if conv is None or epilogue is None or dot is None or not _takes(conv):
         return None
     lines, rows, *grid = positive(parameters, "lines", "rows", "line_parts", "panel_parts")
-    vectors, lanes = _panel(kernel, conv.channels, dot, machine)
+    conv, vectors, lanes = _way(kernel, conv, dot, machine)
     if lines > conv.height or rows > conv.width or not _fits(lines, rows, vectors, dot):
         raise ValueError(f"a tile of {lines} lines x {rows} outputs does not fit {conv.height} x {conv.width}")
-    taps = _PlainTaps.of(conv) if isinstance(dot, TapPairs) else _PackedTaps.of(conv)
+    pixels = byte_taps.pixels_of(conv)
+    if pixels > 1 and grid[1] > 1:
+        raise ValueError(f"{grid[1]} parts of panels, expected 1 where {pixels} outputs are handled as one")
+    taps = PlainTaps.of(conv) if isinstance(dot, TapPairs) else PackedTaps.of(conv)
     panels = WeightPanels.of(
         kernel, dot, channels=conv.channels, lanes=lanes, vectors=vectors, words=taps.words
     )  # fmt: skip
     ordered = None
-    if isinstance(taps, _PackedTaps) and ByteOutput.interleaves(
-        kernel, epilogue, machine, vectors=vectors, lanes=lanes
-    ):
-        order = tuple(dots.interleaved_channels(panels.width))
-        ordered = PanelParameters.of(kernel, epilogue, dataclasses.replace(panels, order=order))
-    panels = ordered.panels if ordered else panels
+    if isinstance(taps, PackedTaps) and _interleaves(kernel, machine, vectors, lanes):
+        panels = dataclasses.replace(panels, order=tuple(dots.interleaved_channels(panels.width)))
+        ordered = PanelParameters.of(kernel, panels)
     spread = SpreadBias.of(kernel, epilogue, panels, lines * rows)
     sizes, packs = byte_bias.packed_elements(panels, spread), byte_bias.packs(spread)
     if ordered:
@@ -215,71 +220,34 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     with writer.function() as arrays:
         output = ByteOutput.of(kernel, epilogue, writer, arrays[-1], machine, interleaved=ordered is not None)
         _ByteDepthwise(conv, kernel.outside, taps, panels, output, arrays, spread).write((lines, rows), grid)
+
+    def pack(weights: np.ndarray) -> np.ndarray:
+        return panels.packed(np.tile(weights, pixels), words=taps.in_words)
+
     return KernelPlan(
         function=writer.result(),
         tile=f"{lines}x{rows}x{vectors}x{lanes}",
-        pack=functools.partial(panels.packed, words=taps.in_words),
+        pack=pack,
         packs=packs,
         lanes=lanes,
     )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _PackedTaps:
-    """The words that a depthwise convolution's taps become, by line of taps, shift, and four pixels."""
+class _Line(NamedTuple):
+    """A line of input that a tile reads: which one of them it is, where its bytes begin, and from which channel on."""
 
-    lines: int
-    shifts: int
-    quads: int
-
-    @classmethod
-    def of(cls, conv: Convolution) -> _PackedTaps:
-        shifts = 2 if _shares(conv) else 1
-        return cls(lines=conv.kernel_height, shifts=shifts, quads=dots.words(conv.kernel_width + shifts - 1))
-
-    @property
-    def words(self) -> int:
-        """Of a channel."""
-        return self.lines * self.shifts * self.quads
-
-    def word(self, ky: int, shift: int, quad: int) -> int:
-        """Return which word has four taps."""
-        return (ky * self.shifts + shift) * self.quads + quad
-
-    def in_words(self, weights: np.ndarray) -> np.ndarray:
-        """Return weights (ky, kx, 1, c) as (ky, shift, quad; 4; c)."""
-        height, width, _, channels = weights.shape
-        whole = np.zeros((height, self.shifts, self.quads * dots.WORD, channels), weights.dtype)
-        for shift in range(self.shifts):
-            whole[:, shift, shift : shift + width] = weights[:, :, 0]
-        return whole.reshape(-1, dots.WORD, channels)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _PlainTaps:
-    """The taps of a depthwise convolution one after the other, four of which count as a word."""
-
-    count: int
-
-    @classmethod
-    def of(cls, conv: Convolution) -> _PlainTaps:
-        return cls(count=conv.kernel_height * conv.kernel_width)
-
-    @property
-    def words(self) -> int:
-        """Of a channel."""
-        return dots.words(self.count)
-
-    def in_words(self, weights: np.ndarray) -> np.ndarray:
-        """Return weights (ky, kx, 1, c) as (words, 4, c)."""
-        return dots.in_words(weights.reshape(self.count, weights.shape[-1]))
+    below: int
+    source: Any
+    inside: Any
+    """Whether it lies in the image; None: it does."""
+    channel: Any
 
 
 class _ByteDepthwise:
     """Writes the loops and the tiles of one layer."""
 
     def __init__(
-        self, conv: Convolution, outside: int, taps: _PackedTaps | _PlainTaps, panels: WeightPanels, output: ByteOutput,
+        self, conv: Convolution, outside: int, taps: PackedTaps | PlainTaps, panels: WeightPanels, output: ByteOutput,
         arrays: Sequence[Any], spread: SpreadBias | None,
     ) -> None:  # fmt: skip
         self._conv, self._outside, self._taps, self._panels = conv, outside, taps, panels
@@ -299,12 +267,21 @@ class _ByteDepthwise:
             for band in bands:
                 with emit.inside(group, (band.begin, band.end), always=len(bands) == 1):
                     y = emit.named(band.part.at(group))
-                    for run in _runs(conv, tile[1]):
-                        with emit.loop(run.count) as across, emit.loop(count) as number:
+                    for run in byte_taps.runs(conv, tile[1]):
+                        with emit.loop(run.count) as across:
                             x = emit.named(run.start + across * run.size)
-                            self._tile(run, band, (batch, y, x), emit.named(panel + number))
+                            for each in self._of_task(panel, count):
+                                self._tile(run, band, (batch, y, x), each)
 
-    def _tile(self, run: _TileRun, band: _Band, place: tuple[Any, Any, Any], panel: Any) -> None:
+    def _of_task(self, first: Any, count: Any) -> Iterator[Any]:
+        """Yield the panels of a task inside of a loop; written out where outputs are handled as one."""
+        if byte_taps.pixels_of(self._conv) > 1:
+            yield from range(len(self._panels.starts))
+            return
+        for number in emit.turns(count):
+            yield emit.named(first + number)
+
+    def _tile(self, run: TapRun, band: _Band, place: tuple[Any, Any, Any], panel: Any) -> None:
         conv, (batch, y, x), lines = self._conv, place, band.part.size
         lanes, (_, channel) = self._panels.lanes, self._panels.start(panel)
         first = emit.named(panel * self._panels.width) if self._output.interleaved else channel
@@ -325,8 +302,8 @@ class _ByteDepthwise:
             always = band.inner or (below >= conv.padding[0] and last < conv.input_height)
             for at, inside in self._read(line, always=always):
                 pixel = (batch * conv.input_height + at) * conv.input_width + x * conv.strides[1] - conv.padding[1]
-                source = emit.named(pixel * conv.channels + channel)
-                self._add_line(sums, run, (below, source, inside), weights)
+                source = emit.named(pixel * conv.input_channels + channel)
+                self._add_line(sums, run, _Line(below, source, inside, channel), weights)
         target = emit.named(((batch * conv.height + y) * conv.width + x) * conv.channels + channel)
         for row in range(sums.rows):
             down, across = divmod(row, run.size)
@@ -352,11 +329,10 @@ class _ByteDepthwise:
         if always:
             yield line, None
 
-    def _add_line(self, sums: emit.Accumulators, run: _TileRun, read: tuple[int, Any, Any], weights: Any) -> None:
-        """Add a line of input to all lines of the tile that it reaches: its number, its bytes, and if it is inside."""
-        below, source, inside = read
+    def _add_line(self, sums: emit.Accumulators, run: TapRun, read: _Line, weights: Any) -> None:
+        """Add a line of input to all lines of the tile that it reaches."""
         conv, dot, lanes = self._conv, self._panels.dot, self._panels.lanes
-        if isinstance(dot, TapPairs) or isinstance(self._taps, _PlainTaps):
+        if isinstance(dot, TapPairs) or isinstance(self._taps, PlainTaps):
             assert isinstance(dot, TapPairs)
             self._add_taps(dot, sums, run, read, weights)
             return
@@ -364,14 +340,15 @@ class _ByteDepthwise:
         pixels: dict[int, Any] = {}
         for row in range(sums.rows):
             down, across = divmod(row, run.size)
-            (ky, between), place = divmod(below - down * conv.strides[0], conv.dilation[0]), _ByteTaps.of(conv, across)
+            ky, between = divmod(read.below - down * conv.strides[0], conv.dilation[0])
+            place = ByteTaps.of(conv, across)
             if between or not 0 <= ky < conv.kernel_height:
                 continue
             for number, quad in enumerate(place.quads):
                 if quad not in interleaved:
                     places = [quad + number * conv.dilation[1] for number in range(dots.WORD)]
                     for pixel in places:
-                        pixels.setdefault(pixel, self._pixel(run, source, inside, pixel))
+                        pixels.setdefault(pixel, self._pixel(run, read, pixel))
                     four = [pixels[pixel] for pixel in places]
                     interleaved[quad] = [
                         dot.operand(each, lanes) for each in dots.interleaved(four, self._panels.width)
@@ -380,35 +357,43 @@ class _ByteDepthwise:
                 for v, taps in enumerate(self._panels.read(self._arrays[1], line)):
                     dot.add(sums, row, v, interleaved[quad][v], taps)
 
-    def _add_taps(
-        self, dot: TapPairs, sums: emit.Accumulators, run: _TileRun, read: tuple[int, Any, Any], weights: Any
-    ) -> None:
+    def _add_taps(self, dot: TapPairs, sums: emit.Accumulators, run: TapRun, read: _Line, weights: Any) -> None:
         """Add a line pixel by pixel, without interleaving."""
-        conv, width, pixels, (below, source, inside) = self._conv, self._panels.width, dict[int, Any](), read
+        conv, width, pixels = self._conv, self._panels.width, dict[int, Any]()
         for row in range(sums.rows):
             down, across = divmod(row, run.size)
-            ky, between = divmod(below - down * conv.strides[0], conv.dilation[0])
+            ky, between = divmod(read.below - down * conv.strides[0], conv.dilation[0])
             if between or not 0 <= ky < conv.kernel_height:
                 continue
             places = [across * conv.strides[1] + kx * conv.dilation[1] for kx in range(conv.kernel_width)]
             for pixel in places:
                 if pixel not in pixels:
-                    pixels[pixel] = dot.operand(self._pixel(run, source, inside, pixel), width // dots.WORD)
+                    pixels[pixel] = dot.operand(self._pixel(run, read, pixel), width // dots.WORD)
             first = weights + ky * conv.kernel_width * width
             taps = [emit.vector(self._arrays[1], first + kx * width, width) for kx in range(conv.kernel_width)]
             dot.add_taps(sums, row, [pixels[pixel] for pixel in places], taps)
 
-    def _pixel(self, run: _TileRun, source: Any, inside: Any, pixel: int) -> Any:
+    def _pixel(self, run: TapRun, line: _Line, pixel: int) -> Any:
         """Return the bytes of a pixel of a line in the order that interleaving wants; what no tap meets may be any."""
-        width, there = self._panels.width, pixel < len(run.inside) and run.inside[pixel]
+        width, conv = self._panels.width, self._conv
         padding = tirx.Broadcast(tirx.const(self._outside & 0xFF, "uint8"), width)
-        if not there:
+        pixels = byte_taps.pixels_of(conv)
+        there = run.inside[pixel : pixel + pixels]
+        if len(there) < pixels or not any(there):
             return padding
-        read = emit.vector(self._arrays[0], source + pixel * self._conv.channels, width)
-        if self._conv.dtype != "uint8":
+        shift, known = 0, [True] * width
+        if pixels > 1:
+            shift, known = byte_taps.seen(there, conv.input_channels, (line.channel, width))
+            if not any(known):
+                return padding
+        read = emit.vector(self._arrays[0], line.source + pixel * conv.input_channels + shift, width)
+        if conv.dtype != "uint8":
             read = tirx.reinterpret(f"uint8x{width}", read)
-        if inside is not None:
-            read = tirx.Select(tirx.Broadcast(inside, width), read, padding)
+        if not all(known):
+            order = [byte - shift if known[byte] else width + byte for byte in range(width)]
+            read = tirx.Shuffle([read, padding], order)
+        if line.inside is not None:
+            read = tirx.Select(tirx.Broadcast(line.inside, width), read, padding)
         if self._output.interleaved:
             return T.bind(read)
         return T.bind(tirx.Shuffle([read], dots.interleaving_order(width)))

@@ -16,7 +16,6 @@ import numpy as np
 from tvm import tirx
 
 from mbench.compile.kernel import Kernel
-from mbench.compile.kernel_kinds import Epilogue
 from mbench.compile.schedules.cpu.dots import WeightPanels
 from mbench.compile.schedules.rule import Packer
 from mbench.core import dtypes
@@ -34,24 +33,10 @@ class PanelParameters:
     panels: WeightPanels
 
     @classmethod
-    def of(cls, kernel: Kernel, epilogue: Epilogue, panels: WeightPanels) -> PanelParameters | None:
+    def of(cls, kernel: Kernel, panels: WeightPanels) -> PanelParameters | None:
         """Return those of a kernel that reads numbers of channels, and tables, alone; None for others."""
-        read: list[tuple[Any, Any]] = []
-        places = [tirx.Var("i", "int32") for _ in kernel.parameter_shapes[-1]]
-
-        def load(source: Any, at: Sequence[Any]) -> Any:
-            if [int(extent) for extent in source.shape] != [_TABLE] or str(source.dtype) not in dtypes.EIGHT_BITS:
-                read.append((source, at[-1]))
-            return tirx.Var("element", str(source.dtype))
-
-        if epilogue.start:
-            epilogue.start(places, load)
-        epilogue.finish(tirx.Var("total", "int32"), places, load)
-        if any(not places[-1].same_as(at) or _size(source) != panels.channels for source, at in read):
-            return None
-        given = enumerate(kernel.function.params)
-        found = [place for place, each in given if any(each.same_as(source) for source, _ in read)]
-        return cls(places=tuple(found), panels=panels)
+        found = places(kernel)
+        return None if found is None else cls(places=found, panels=panels)
 
     @property
     def elements(self) -> dict[int, int]:
@@ -64,11 +49,32 @@ class PanelParameters:
         return dict.fromkeys(self.places, functools.partial(packed, self.panels, rows=1))
 
 
+def places(kernel: Kernel) -> tuple[int, ...] | None:
+    """Return which parameters of a kernel are numbers of its channels; None where it reads others, but for tables."""
+    epilogue, channels = kernel.epilogue_of_sum, kernel.parameter_shapes[-1][-1]
+    if epilogue is None:
+        return None
+    read: list[tuple[Any, Any]] = []
+    axes = [tirx.Var("i", "int32") for _ in kernel.parameter_shapes[-1]]
+
+    def load(source: Any, at: Sequence[Any]) -> Any:
+        if [int(extent) for extent in source.shape] != [_TABLE] or str(source.dtype) not in dtypes.EIGHT_BITS:
+            read.append((source, at[-1]))
+        return tirx.Var("element", str(source.dtype))
+
+    if epilogue.start:
+        epilogue.start(axes, load)
+    epilogue.finish(tirx.Var("total", "int32"), axes, load)
+    if any(not axes[-1].same_as(at) or math.prod(map(int, source.shape)) != channels for source, at in read):
+        return None
+    given = enumerate(kernel.function.params)
+    return tuple(place for place, each in given if any(each.same_as(source) for source, _ in read))
+
+
 def packed(panels: WeightPanels, numbers: np.ndarray, *, rows: int) -> np.ndarray:
-    """Return a number of each channel as panels have it, each panel's `rows` times."""
-    flat = numbers.reshape(-1)
+    """Return a number of each channel as panels have it, each panel's `rows` times.
+
+    Panels that have more channels than there are numbers have them several times.
+    """
+    flat = np.resize(numbers, panels.channels)
     return np.concatenate([np.tile(panels.of_panel(flat, start), rows) for start in panels.starts])
-
-
-def _size(source: Any) -> int:
-    return math.prod(map(int, source.shape))
