@@ -7,10 +7,6 @@ import emulated_bytes as emulated
 import numpy as np
 import pytest
 from byte_layers import ByteConv
-from tvm import tirx
-
-from mbench.compile.schedules.cpu import byte_output
-from mbench.compile.schedules.cpu.rounded_sum import RoundedSum
 
 RULE = "cpu.integer_matmul"
 
@@ -55,36 +51,7 @@ def test_what_fits_into_16_bits_is_not_saturated_to_them(number: int) -> None:
         emulated.check(layer, RULE, "sdot")
 
 
-def test_whether_it_fits_is_read_off_the_expression() -> None:
-    total = tirx.Var("total", "int32").astype("float32")
-    rounded = tirx.call_llvm_pure_intrin("int32", "llvm.lrint", total)
-    short = tirx.min(tirx.max(rounded.astype("int16").astype("int32"), tirx.const(-3, "int32")), tirx.const(9, "int32"))
-    for zero, added in ((0, short), (3, short + 3), (-3, short - 3)):
-        found = byte_output._SaturatedSum.of(added.astype("int8"), None)
-        assert found is not None
-        assert found.short
-        read = RoundedSum.read(found.wide, found.dtype, short=found.short)
-        assert read is not None
-        assert (read.zero, read.low, read.high, read.short) == (zero, zero - 3, zero + 9, True)
-    wide = tirx.min(tirx.max(rounded, tirx.const(-3, "int32")), tirx.const(9, "int32"))
-    other = byte_output._SaturatedSum.of(wide.astype("int8"), None)
-    assert other is None or not other.short
-
-
 @pytest.mark.parametrize("to", ["uint8", "int8"])
 def test_tables_have_what_stands_for_each_byte(to: str) -> None:
     for channels in (48, 20):
         emulated.check(ByteConv(channels=channels, to=to, table=True), RULE, "sdot")
-
-
-def test_other_expressions_are_not_read() -> None:
-    total = tirx.Var("total", "int32")
-    assert RoundedSum.read(total, "uint8") is None
-    assert RoundedSum.read(total + 3, "uint8") is None
-    inside = tirx.min(total.astype("float32"), tirx.const(9.0, "float32"))
-    rounded = tirx.call_llvm_pure_intrin("int32", "llvm.lrint", inside)
-    assert RoundedSum.read(rounded, "uint8") is None
-    inside = tirx.min(tirx.max(total.astype("float32"), tirx.const(-3.0, "float32")), tirx.const(9.0, "float32"))
-    found = RoundedSum.read(tirx.call_llvm_pure_intrin("int32", "llvm.lrint", inside) + 3, "uint8")
-    assert found is not None
-    assert (found.zero, found.low, found.high) == (3, 0, 12)

@@ -11,7 +11,6 @@ from byte_layers import SSE, VBMI, VNNI, VNNI_256, ByteConv
 
 from mbench.compile import to_relax
 from mbench.compile.machine import KernelMachine
-from mbench.compile.schedules.cpu import byte_output
 from mbench.compile.schedules.dispatch import schedule_all
 from mbench.compile.schedules.rule import Scheduled
 from mbench.networks import folding
@@ -106,9 +105,3 @@ def test_a_table_is_never_read_byte_by_byte(name: str, channels: int, zero: int)
 def scheduled(layer: ByteConv, machine: KernelMachine) -> list[Scheduled]:
     module = to_relax.lower(folding.as_compiled(layer.graph()).graph).module
     return list(schedule_all(to_relax.kernel_calls(module), machine).values())
-
-
-def test_the_order_of_saturation_is_undone() -> None:
-    assert byte_output._in_order(4) == list(range(16))
-    assert sorted(byte_output._in_order(16)) == list(range(64))
-    assert byte_output._in_order(8)[:12] == [0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7]

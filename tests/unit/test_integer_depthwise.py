@@ -52,6 +52,24 @@ def test_half_a_register_is_enough(channels: int, machine: KernelMachine) -> Non
     layer.check(RULE, machine)
 
 
+WIDE = (((3, 3), (1, 1, 1, 1)), ((5, 5), (2, 2, 2, 2)), ((3, 4), (0, 1, 2, 2)), ((1, 7), (0, 3, 0, 3)))
+
+
+@pytest.mark.parametrize(
+    ("channels", "machine", "number"),
+    [(8, VNNI, 0), (16, layers.AVX2, 1), (24, VNNI, 2), (32, VNNI, 3), (40, VNNI, 0), (16, layers.VNNI_256, 3)],
+)
+def test_outputs_side_by_side_share_a_register(channels: int, machine: KernelMachine, number: int) -> None:
+    """Windows reach beyond both sides, in an image of one tile and of several; padding may be other than 0."""
+    kernel, padding = WIDE[number]
+    for width in (8, 24):
+        layer = ByteConv(
+            channels=channels, inputs=channels, groups=channels, kernel=kernel, padding=padding, height=3,
+            width=width, zero_point=7, dtype=("uint8", "int8")[number // 2], table=number == 3,
+        )  # fmt: skip
+        layer.check(RULE, machine, number)
+
+
 def test_few_channels_are_not_taken() -> None:
     graph = ByteConv(channels=7, groups=7, inputs=7).graph()
     program = layers.exact(graph, *layers.drawn(graph), VNNI)
