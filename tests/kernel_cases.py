@@ -625,6 +625,7 @@ def sides(least: int = 1) -> st.SearchStrategy[int]:
 # ------------------------------------------------------------------------------------------------- numbers of threads
 SHARED: dict[str, Layer] = {
     "cpu.matmul": Conv(height=14, width=14, inputs=96, channels=179, kernel=1, padding=(0, 0, 0, 0)),
+    "cpu.strassen": Conv(height=15, width=13, inputs=96, channels=192, kernel=1, padding=(0, 0, 0, 0)),
     "cpu.depthwise": Conv(batch=2, height=28, width=28, inputs=89, channels=89, groups=89),
     "cpu.convolution": Conv(height=14, width=12, inputs=24, channels=44),
     "cpu.pool": Pool(batch=3, height=28, width=28, channels=179),

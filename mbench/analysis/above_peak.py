@@ -1,4 +1,4 @@
-"""Layers that exceed the measured peak: which of them padding or Winograd explains, and which nothing does.
+"""Layers that exceed the measured peak: which of them padding, Winograd or Strassen explains, and which nothing does.
 
 FLOP/s are counted by a layer's shape. A kernel that does fewer multiply-adds than the shape implies, or skips those on
 padding, can exceed the peak rightly; any other layer shows that the peak, or the layer's own time, is wrong.
@@ -13,7 +13,7 @@ from mbench.core.records import ArtifactInfo, Layer, Result
 
 LIMIT = 1.1
 """Of what the roofline allows: up to here a layer and a peak of different moments may differ."""
-FEWER_MACS = ("cpu.winograd",)
+FEWER_MACS = ("cpu.strassen", "cpu.winograd")
 """Rules whose kernels do fewer multiply-adds than the layer's shape implies."""
 
 

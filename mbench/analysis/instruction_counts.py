@@ -55,7 +55,7 @@ def below_one(record: Record, result: Result) -> str | None:
     each = [of_layer(layer, lanes(record, result)) for layer in result.layers]
     if min((value for value in (*each, of_network(record, result)) if value is not None), default=1.0) >= 1.0:
         return None
-    return "below 1 where a kernel does fewer multiply-adds than its shape implies: beside padding, or by Winograd"
+    return "below 1 where a kernel does fewer multiply-adds than its shape implies: by padding, Winograd or Strassen"
 
 
 def elsewhere(record: Record, result: Result) -> str | None:

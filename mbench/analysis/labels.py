@@ -82,11 +82,11 @@ REASONS: dict[Cause, str] = {
     "threads": "thread overhead: starting and joining the threads for each parallel loop, at what an empty one took",
     "vectors": "low vector use: lanes that its channels leave empty in the last vector, at peak",
     "kernel": "what a layer takes beyond its roofline: threads that wait for one another, instructions beside the "
-    "multiply-adds; below zero where it does fewer multiply-adds than its shape implies (Winograd)",
+    "multiply-adds; below zero where it does fewer multiply-adds than its shape implies (Winograd, Strassen)",
     "layout": "layers that only move data from one layout to another",
     "no_macs": "a layer without multiply-adds, such as pooling",
     "extra_macs": "multiply-adds executed beyond those needed in whole vectors; below zero where a kernel does fewer "
-    "than its shape implies (Winograd)",
+    "than its shape implies (Winograd, Strassen)",
     "beside": "loads, stores, addresses and loops around the multiply-adds",
     "runtime": "the runtime between the kernels, from the time balance",
     "rest": "end to end minus layers minus runtime: the unattributed part of the time balance",

@@ -86,8 +86,8 @@ def _limited_weights(evidence: Evidence) -> str | None:
         return None
     limit = "as few" if evidence.manifest.inputs.get("prefer") == "memory" else "at most twice as many"
     return (
-        f"weights are to be {limit} bytes as the parameters, so that layers are not made by Winograd, or in smaller "
-        f"tiles: {names}; --prefer latency makes them as is quickest"
+        f"weights are to be {limit} bytes as the parameters, so that layers are not made by Winograd or Strassen, or "
+        f"in smaller tiles: {names}; --prefer latency makes them as is quickest"
     )
 
 
@@ -126,7 +126,7 @@ def _fewer_macs(evidence: Evidence) -> str | None:
     names = ", ".join(_with_fewer_macs(evidence.manifest))
     if not names or evidence.timed is None:
         return None
-    return f"fewer multiply-adds than are counted, and up to nine times the weights (Winograd): {names}"
+    return f"fewer multiply-adds than are counted, and up to nine times the weights (Winograd, Strassen): {names}"
 
 
 def _above_by_padding(evidence: Evidence) -> str | None:

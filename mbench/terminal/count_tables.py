@@ -61,7 +61,7 @@ def _notes(record: Record, found: Sequence[Result]) -> Iterator[str]:
         yield f"counts: exact, of code for {counts.target} in emulation, not of what was timed"
     if said := _vectors(record, found):
         below = any(instruction_counts.below_one(record, result) for result in found)
-        yield f"per FMA: for each {said}" + (", below 1 where padding or Winograd saves some" if below else "")
+        yield f"per FMA: for each {said}" + (", below 1 where padding, Winograd or Strassen saves" if below else "")
     else:
         yield f"per FMA: not known, the record lacks the vector width of {counts.target}"
     if any(result.counts and result.counts.traffic_bytes for result in found):

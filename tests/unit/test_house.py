@@ -82,6 +82,7 @@ TESTED_ELSEWHERE = {
     "compile/rows.py": ("unit/test_cpu_rows.py", "how a kernel along rows is read off its blocks"),
     "compile/windows.py": ("unit/test_kernel.py", "how a kernel's windows are read off its blocks"),
     "compile/schedules/cpu/winograd_layout.py": ("unit/test_winograd.py", "a part of Winograd"),
+    "compile/schedules/cpu/strassen_layout.py": ("unit/test_cpu_strassen.py", "a part of Strassen's algorithm"),
     "compile/winograd_transforms.py": ("unit/test_winograd.py", "a part of Winograd"),
     "compile/schedules/row_values.py": ("unit/test_cpu_rows.py", "what both kinds of machine write of a row"),
     "compile/schedules/rule.py": ("unit/test_dispatch.py", "the type of a rule; the rules in their order"),

@@ -1,8 +1,9 @@
 """A limit to what faster kernels add to a network's weights.
 
-Winograd's filters are transformed when they are packed, and are up to nine times as many numbers. Where a network's
+Winograd's filters are transformed when they are packed, and are up to nine times as many numbers; Strassen's are seven
+quarters as many. Where a network's
 weights would outgrow the limit, those kernels give way whose extra bytes save the fewest multiply-adds, until they fit:
-first to smaller tiles, then to the direct convolution.
+first to smaller tiles, then to the plain kernel.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from mbench.compile.schedules.cpu import (
     pool,
     rearrange,
     rows,
+    strassen,
     transposed,
     window_pool,
     winograd,
@@ -48,6 +49,7 @@ RULES: dict[str, Rule] = {
         candidates=integer_convolution.candidates, build=integer_convolution.build, dtypes=_BYTES
     ),
     "cpu.inverted_residual": Rule(candidates=inverted_residual.candidates, build=inverted_residual.build, stages=True),
+    "cpu.strassen": Rule(candidates=strassen.candidates, build=strassen.build, by_default=strassen.pays),
     "cpu.matmul": Rule(candidates=matmul.candidates, build=matmul.build, dtypes=_FLOATS, stages=True),
     "cpu.batch_matmul": Rule(candidates=batch_matmul.candidates, build=batch_matmul.build, dtypes=(*_FLOATS, *_BYTES)),
     "cpu.depthwise": Rule(candidates=depthwise.candidates, build=depthwise.build, dtypes=_FLOATS),

@@ -204,7 +204,12 @@ def _cycles(matmul: Matmul, parameters: Parameters, lanes: int, machine: KernelM
     near += part_panels * rows_bytes if rows_bytes > machine.l1_bytes / 2 else 0
     far = part_panels * panel_bytes
     far += rows_bytes if rows_bytes < machine.l2_bytes / 3 else part_panels * rows_bytes
-    return compute + count * (near / _L2_BYTES_A_CYCLE + far / _FAR_BYTES_A_CYCLE + _TASK_CYCLES)
+    return compute + count * moving_cycles(near, far)
+
+
+def moving_cycles(near: float, far: float) -> float:
+    """Return what a task takes besides to begin, and to move bytes from the second cache and from beyond it."""
+    return near / _L2_BYTES_A_CYCLE + far / _FAR_BYTES_A_CYCLE + _TASK_CYCLES
 
 
 def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
