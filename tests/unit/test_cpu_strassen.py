@@ -14,7 +14,7 @@ from kernel_cases import AVX2, AVX512, NEON, Conv, Dense, Layer
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.cpu import strassen, strassen_layout
-from mbench.compile.schedules.cpu.strassen_layout import STEPS
+from mbench.compile.schedules.cpu.strassen_layout import STEPS, StrassenSplit
 from mbench.compile.schedules.dispatch import schedule
 from mbench.hardware import targets
 
@@ -133,3 +133,22 @@ def test_a_tile_larger_than_half_of_a_product_is_refused(name: str, value: int) 
     parameters = {"rows": 6, "vectors": 2, "row_parts": 1, "panel_parts": 1, name: value}
     with pytest.raises(ValueError, match="larger than half of each, 98 x 256"):
         strassen.build(Kernel(LARGE.function()), AVX2, parameters)
+
+
+@pytest.mark.parametrize(("name", "value"), [("row_parts", 18), ("panel_parts", 17)])
+def test_more_parts_than_there_are_are_refused(name: str, value: int) -> None:
+    """Of 98 pairs in tiles of 6, and of 256 columns in panels of 16."""
+    parameters = {"rows": 6, "vectors": 2, "row_parts": 1, "panel_parts": 1, name: value}
+    with pytest.raises(ValueError, match=r"of 17 x 16 tiles and panels, expected at most one of each"):
+        strassen.build(Kernel(LARGE.function()), AVX2, parameters)
+
+
+def test_arrays_of_a_task_stay_near_the_second_cache() -> None:
+    """On one core nothing else asks for small tasks of a large product."""
+    machine = dataclasses.replace(KernelMachine.of(targets.load("x86_64_v3")), cores=1)
+    large = dataclasses.replace(LARGE, height=112, width=112, inputs=512, channels=512)
+    product = Kernel(large.function()).matmul
+    assert product is not None
+    found = [StrassenSplit.of(product, machine, each) for _, each in strassen_layout.ranked(product, machine)]
+    assert found
+    assert max(split.scratch_bytes for split in found) <= 4 * machine.l2_bytes

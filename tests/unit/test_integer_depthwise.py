@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kernel_cases import Window
 
+from mbench.compile import to_relax
 from mbench.compile.machine import KernelMachine
-from mbench.compile.schedules.cpu import integer_depthwise
+from mbench.compile.schedules.dispatch import schedule_all
+from mbench.networks import folding
 
 RULE = "cpu.integer_depthwise"
 
@@ -70,8 +72,28 @@ def test_outputs_side_by_side_share_a_register(channels: int, machine: KernelMac
         layer.check(RULE, machine, number)
 
 
+@pytest.mark.parametrize("machine", [VNNI, layers.AVX2])
+def test_a_computed_value_may_have_the_shape_of_a_bias(machine: KernelMachine) -> None:
+    """A residual of one pixel is no constant, and is not packed."""
+    for channels in (8, 64):
+        layer = ByteConv(
+            channels=channels, inputs=channels, groups=channels, kernel=(7, 7), height=7, width=7, residual=True
+        )
+        layer.check(RULE, machine)
+
+
+def test_loads_stay_within_a_line_that_is_shorter_than_a_register() -> None:
+    """Eight outputs of 8 channels fill 16 lanes; the 7 pixels of a line do not, so that four are taken as one."""
+    layer = ByteConv(
+        channels=8, inputs=8, groups=8, kernel=(1, 2), padding=(0, 1, 0, 1), height=1, width=7, zero_point=3
+    )
+    module = to_relax.lower(folding.as_compiled(layer.graph()).graph).module
+    plans = [each.plan for each in schedule_all(to_relax.kernel_calls(module), VNNI).values() if each.rule == RULE]
+    assert [plan.lanes for plan in plans] == [8]
+    layer.check(RULE, VNNI)
+
+
 def test_few_channels_are_not_taken() -> None:
     graph = ByteConv(channels=7, groups=7, inputs=7).graph()
     program = layers.exact(graph, *layers.drawn(graph), VNNI)
     assert RULE not in program.rules.values()
-    assert integer_depthwise.candidates.__doc__

@@ -53,7 +53,9 @@ def test_tables_are_read_by_value(table: bool) -> None:
     assert panel_parameters.places(kernel_of(ByteConv(channels=8, inputs=8, groups=8, table=table))) is not None
 
 
-def test_what_is_read_pixel_by_pixel_is_not_packed() -> None:
-    kernel = kernel_of(ByteConv(channels=8, inputs=8, groups=8, residual=True))
+@pytest.mark.parametrize("side", [1, 5])
+def test_what_is_computed_is_not_packed(side: int) -> None:
+    """Of one pixel it has the shape that numbers of channels have."""
+    kernel = kernel_of(ByteConv(channels=8, inputs=8, groups=8, height=side, width=side, residual=True))
     assert panel_parameters.places(kernel) is None
     assert PanelParameters.of(kernel, panels_of(kernel, 8)) is None

@@ -77,6 +77,8 @@ def runs(conv: Convolution, rows: int) -> list[TapRun]:
 def seen(there: Sequence[bool], channels: int, panel: tuple[int, int]) -> tuple[int, list[bool]]:
     """Return which bytes of a panel, of several pixels, lie in the image, and how far to shift their load into it.
 
+    A panel is no longer than a line of the image.
+
     Args:
         there: of each pixel, whether it lies in the image; those that do follow one another.
         channels: of a pixel.

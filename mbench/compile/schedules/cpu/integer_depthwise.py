@@ -70,7 +70,8 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
             continue
         panels = -(-conv.channels // (vectors * lanes))
         cycles = conv.pixels * panels * _output_cycles(conv, dot, vectors, (lines, rows))
-        cycles += _CODE_CYCLES * vectors * _dots_written(conv, lines, rows)
+        written = vectors if byte_taps.pixels_of(conv) == 1 else vectors * panels
+        cycles += _CODE_CYCLES * written * _dots_written(conv, lines, rows)
         groups = conv.batch * tiling.even_parts(conv.height, lines)
         shared = panels if byte_taps.pixels_of(conv) == 1 else 1
         grid = tiling.grids(groups, shared, cycles, conv.moved_bytes / 4, machine)[0]
@@ -124,7 +125,7 @@ def _ways(kernel: Kernel, conv: Convolution, dot: DotProduct, machine: KernelMac
         wide = byte_taps.merged(conv, pixels)
         for lanes in dot.lanes:
             panels, vectors = -(-wide.channels // (_VECTORS[0] * lanes)), _VECTORS[0]
-            if vectors * lanes > wide.channels:
+            if vectors * lanes > min(wide.channels, conv.input_width * conv.channels):
                 continue
             if pixels > 1 and (panels > _WRITTEN_PANELS or not _interleaves(kernel, machine, vectors, lanes)):
                 continue

@@ -50,7 +50,11 @@ class PanelParameters:
 
 
 def places(kernel: Kernel) -> tuple[int, ...] | None:
-    """Return which parameters of a kernel are numbers of its channels; None where it reads others, but for tables."""
+    """Return which parameters of a kernel are numbers of its channels; None where it reads others, but for tables.
+
+    A bias and multipliers, which are constants, are all that an integer layer has of such. What is computed may have
+    their shape, in an image of one pixel: as 8 bits, or as a second parameter of the type.
+    """
     epilogue, channels = kernel.epilogue_of_sum, kernel.parameter_shapes[-1][-1]
     if epilogue is None:
         return None
@@ -68,7 +72,10 @@ def places(kernel: Kernel) -> tuple[int, ...] | None:
     if any(not axes[-1].same_as(at) or math.prod(map(int, source.shape)) != channels for source, at in read):
         return None
     given = enumerate(kernel.function.params)
-    return tuple(place for place, each in given if any(each.same_as(source) for source, _ in read))
+    found = tuple(place for place, each in given if any(each.same_as(source) for source, _ in read))
+    types = [kernel.parameter_dtypes[place] for place in found]
+    constants = len(set(types)) == len(types) and not set(dtypes.EIGHT_BITS).intersection(types)
+    return found if constants else None
 
 
 def packed(panels: WeightPanels, numbers: np.ndarray, *, rows: int) -> np.ndarray:

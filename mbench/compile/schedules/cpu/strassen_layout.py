@@ -24,6 +24,9 @@ _GRIDS = 24
 _TILE_CYCLES = 4
 _VECTOR_CYCLES = 1.0
 """To begin and end a tile; to add up a vector of the rows, or to keep a vector of sums or take it up again."""
+_MOST_SCRATCH = 4
+"""Second caches that the arrays of a task may fill: those that were timed fill less than two of Haswell's."""
+_FLOAT_BYTES = 4
 _KEPT = 9
 """Times that each sum of a quarter of the output is kept, taken up, or added to another one."""
 
@@ -93,6 +96,10 @@ class StrassenSplit:
         if split.rows > split.pairs or split.width > split.columns:
             tile = f"a tile of {split.rows} rows x {split.width} columns"
             raise ValueError(f"{tile} is larger than half of each, {split.pairs} x {split.columns}")
+        most = (split.tasks.cut.count, len(split.starts))
+        if split.row_parts > most[0] or split.panel_parts > most[1]:
+            parts = f"{split.row_parts} x {split.panel_parts} parts"
+            raise ValueError(f"{parts} of {most[0]} x {most[1]} tiles and panels, expected at most one of each")
         return split
 
     @property
@@ -136,6 +143,11 @@ class StrassenSplit:
         cut = tiling.Cut.of(self.pairs, self.rows)
         return RowTasks(cut=cut, row_parts=self.row_parts, panel_parts=self.panel_parts)
 
+    @property
+    def scratch_bytes(self) -> int:
+        """Of the sums of rows, and of those that are kept, of the largest task."""
+        return _FLOAT_BYTES * self.tasks.most_rows * (len(SUMMED) * self.depth + 2 * self.most_panels * self.width)
+
     def pack(self, weights: np.ndarray) -> np.ndarray:
         """Return the weights in the order that they are used: part by part, in each step by step, panel by panel."""
         halves = weights.reshape(2, self.depth, 2, self.columns).astype(np.float64)
@@ -160,6 +172,8 @@ def ranked(product: Matmul, machine: KernelMachine) -> list[tuple[float, Paramet
         grids = tiling.grids([1] * tiles, len(whole.starts), cycles, product.moved_bytes, machine)
         for grid in itertools.islice(grids, _GRIDS):
             split = dataclasses.replace(whole, row_parts=grid.outer, panel_parts=grid.inner)
+            if split.scratch_bytes > _MOST_SCRATCH * machine.l2_bytes:
+                continue
             work = _cycles(split, machine)
             found.append((grid.cycles(work, product.moved_bytes), work, split.parameters))
     return [(busiest, each) for busiest, _, each in sorted(found, key=lambda way: way[0] * way[1])]

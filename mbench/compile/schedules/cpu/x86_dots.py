@@ -30,8 +30,8 @@ _WORD_PAIRS = {16: "llvm.x86.avx512.pmaddw.d.512", 8: "llvm.x86.avx2.pmadd.wd", 
 _SIGN = 128
 _LOW_BYTE, _LOW_BYTES, _BYTE_BITS = 0xFF, 0x00FF00FF, 8
 _WIDEST = 16
-_WINDOW = 320
-"""Of Zen 4, the least of the processors that have VNNI."""
+_WINDOW = 224
+"""Of Cascade Lake; later processors look further ahead."""
 
 
 class Vnni(DotProduct):
