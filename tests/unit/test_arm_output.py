@@ -7,6 +7,10 @@ import emulated_bytes as emulated
 import numpy as np
 import pytest
 from byte_layers import ByteConv
+from tvm import tirx
+
+from mbench.compile.schedules.cpu import arm_output
+from mbench.compile.schedules.cpu.rounded_sum import RoundedSum
 
 RULE = "cpu.integer_matmul"
 
@@ -55,3 +59,13 @@ def test_what_fits_into_16_bits_is_not_saturated_to_them(number: int) -> None:
 def test_tables_have_what_stands_for_each_byte(to: str) -> None:
     for channels in (48, 20):
         emulated.check(ByteConv(channels=channels, to=to, table=True), RULE, "sdot")
+
+
+def test_limits_of_the_type_need_no_instruction() -> None:
+    """What is rounded is a float that nothing has clamped before."""
+    value = tirx.Var("total", "float32")
+    found = RoundedSum(value=value, zero=3, low=0, high=255, dtype="uint8")
+    rounded = arm_output.rounded(found)
+    assert str(rounded.ty) == "int32"
+    assert rounded.args[-1].same_as(value)
+    assert "fcvtns" in str(rounded)

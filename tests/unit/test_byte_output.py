@@ -8,9 +8,12 @@ import byte_layers as layers
 import numpy as np
 import pytest
 from byte_layers import SSE, VBMI, VNNI, VNNI_256, ByteConv
+from tvm import tirx
 
 from mbench.compile import to_relax
 from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules.cpu import byte_output
+from mbench.compile.schedules.cpu.rounded_sum import RoundedSum
 from mbench.compile.schedules.dispatch import schedule_all
 from mbench.compile.schedules.rule import Scheduled
 from mbench.networks import folding
@@ -105,3 +108,20 @@ def test_a_table_is_never_read_byte_by_byte(name: str, channels: int, zero: int)
 def scheduled(layer: ByteConv, machine: KernelMachine) -> list[Scheduled]:
     module = to_relax.lower(folding.as_compiled(layer.graph()).graph).module
     return list(schedule_all(to_relax.kernel_calls(module), machine).values())
+
+
+def test_whether_it_fits_is_read_off_the_expression() -> None:
+    total = tirx.Var("total", "int32").astype("float32")
+    rounded = tirx.call_llvm_pure_intrin("int32", "llvm.lrint", total)
+    short = tirx.min(tirx.max(rounded.astype("int16").astype("int32"), tirx.const(-3, "int32")), tirx.const(9, "int32"))
+    for zero, added in ((0, short), (3, short + 3), (-3, short - 3)):
+        found = byte_output._SaturatedSum.of(added.astype("int8"), None)
+        assert found is not None
+        assert found.short
+        read = RoundedSum.read(found.wide, found.dtype, short=found.short)
+        assert read is not None
+        assert (read.zero, read.low, read.high, read.short) == (zero, zero - 3, zero + 9, True)
+    wide = tirx.min(tirx.max(rounded, tirx.const(-3, "int32")), tirx.const(9, "int32"))
+    other = byte_output._SaturatedSum.of(wide.astype("int8"), None)
+    assert other is not None
+    assert not other.short

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -63,6 +65,12 @@ def test_loads_are_shifted_into_the_line(
         assert [load[byte - shift] for byte in range(width) if known[byte]] == [
             at + byte for byte in range(width) if known[byte]
         ]
+
+
+def test_lines_are_those_that_the_window_of_any_output_reads() -> None:
+    apart = dataclasses.replace(CONV, strides=(2, 1), dilation=(3, 1))
+    assert byte_taps.lines_read(CONV, 2) == [0, 1, 2, 3]
+    assert byte_taps.lines_read(apart, 2) == [0, 2, 3, 5, 6, 8]
 
 
 def test_weights_become_words_of_four_taps() -> None:

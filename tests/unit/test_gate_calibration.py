@@ -46,7 +46,7 @@ def test_results_claim_what_the_data_show(results: Any, text: str, computed: dic
         ("gate", "within 0.5 in 51 of 57", "within 0.5 in 57 of 57"),
         ("peers", "0.882, goal", "0.782, goal"),
         ("peers", "**missed**", "met"),
-        ("choices", "| 104 |", "| 120 |"),
+        ("choices", "| 131 |", "| 120 |"),
     ],
 )
 def test_a_changed_figure_is_found(

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from kernel_cases import Window
 
 from mbench.compile import to_relax
+from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules.cpu import integer_depthwise
 from mbench.compile.schedules.dispatch import schedule_all
 from mbench.networks import folding
 
@@ -97,3 +99,7 @@ def test_few_channels_are_not_taken() -> None:
     graph = ByteConv(channels=7, groups=7, inputs=7).graph()
     program = layers.exact(graph, *layers.drawn(graph), VNNI)
     assert RULE not in program.rules.values()
+    module = to_relax.lower(folding.as_compiled(graph).graph).module
+    kernels = [Kernel(function) for _, function in to_relax.kernel_calls(module)]
+    assert any(kernel.convolution for kernel in kernels)
+    assert not any(list(integer_depthwise.candidates(kernel, VNNI)) for kernel in kernels)

@@ -5,24 +5,7 @@ from __future__ import annotations
 import pytest
 from tvm import tirx
 
-from mbench.compile.schedules.cpu import byte_output
 from mbench.compile.schedules.cpu.rounded_sum import RoundedSum
-
-
-def test_whether_it_fits_is_read_off_the_expression() -> None:
-    total = tirx.Var("total", "int32").astype("float32")
-    rounded = tirx.call_llvm_pure_intrin("int32", "llvm.lrint", total)
-    short = tirx.min(tirx.max(rounded.astype("int16").astype("int32"), tirx.const(-3, "int32")), tirx.const(9, "int32"))
-    for zero, added in ((0, short), (3, short + 3), (-3, short - 3)):
-        found = byte_output._SaturatedSum.of(added.astype("int8"), None)
-        assert found is not None
-        assert found.short
-        read = RoundedSum.read(found.wide, found.dtype, short=found.short)
-        assert read is not None
-        assert (read.zero, read.low, read.high, read.short) == (zero, zero - 3, zero + 9, True)
-    wide = tirx.min(tirx.max(rounded, tirx.const(-3, "int32")), tirx.const(9, "int32"))
-    other = byte_output._SaturatedSum.of(wide.astype("int8"), None)
-    assert other is None or not other.short
 
 
 @pytest.mark.parametrize(("dtype", "limits"), [("uint8", (0, 255)), ("int8", (-128, 127))])

@@ -28,6 +28,12 @@ def pixels_of(conv: Convolution) -> int:
     return conv.channels // conv.input_channels
 
 
+def lines_read(conv: Convolution, lines: int) -> list[int]:
+    """Return which lines of input a tile of so many lines reads, from the first on."""
+    down, apart = conv.strides[0], conv.dilation[0]
+    return sorted({line * down + ky * apart for line in range(lines) for ky in range(conv.kernel_height)})
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ByteTaps:
     """An output of a tile: where the pixels begin that it reads four by four, and how far its taps are shifted."""

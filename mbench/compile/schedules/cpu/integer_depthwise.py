@@ -96,7 +96,7 @@ def _fits(lines: int, rows: int, vectors: int, dot: DotProduct) -> bool:
     return lines * rows * vectors <= dot.registers // 2
 
 
-class _Way(NamedTuple):
+class _PanelWay(NamedTuple):
     """How a layer is done: several of its outputs as one, perhaps, in panels of so many registers of so many lanes."""
 
     conv: Convolution
@@ -105,18 +105,20 @@ class _Way(NamedTuple):
     """0: no panel is narrow enough."""
 
 
-def _way(kernel: Kernel, conv: Convolution, dot: DotProduct, machine: KernelMachine) -> _Way:
+def _way(kernel: Kernel, conv: Convolution, dot: DotProduct, machine: KernelMachine) -> _PanelWay:
     """Return the way that takes the least."""
     ways = sorted(_ways(kernel, conv, dot, machine), key=lambda pair: pair[0])
     if ways:
         return ways[0][1]
     fewer = _VECTORS[1]
-    return _Way(
+    return _PanelWay(
         conv, fewer, _NARROW_LANES if _NARROW_LANES in dot.lanes and fewer * _NARROW_LANES <= conv.channels else 0
     )
 
 
-def _ways(kernel: Kernel, conv: Convolution, dot: DotProduct, machine: KernelMachine) -> Iterator[tuple[float, _Way]]:
+def _ways(
+    kernel: Kernel, conv: Convolution, dot: DotProduct, machine: KernelMachine
+) -> Iterator[tuple[float, _PanelWay]]:
     """Yield ways, and what an output's panels take in each."""
     merges = conv.strides[1] == conv.dilation[1] == 1 and panel_parameters.places(kernel) is not None
     for pixels in _PIXELS if merges else _PIXELS[:1]:
@@ -131,7 +133,7 @@ def _ways(kernel: Kernel, conv: Convolution, dot: DotProduct, machine: KernelMac
                 continue
             table = byte_output.table_cycles(kernel, machine, vectors, lanes) / _LANE_CYCLES
             cost = panels * (lanes + _PANEL_COST + table) / pixels
-            yield cost * (_UNSHARED if pixels > 1 else 1.0), _Way(wide, vectors, lanes)
+            yield cost * (_UNSHARED if pixels > 1 else 1.0), _PanelWay(wide, vectors, lanes)
 
 
 def _interleaves(kernel: Kernel, machine: KernelMachine, vectors: int, lanes: int) -> bool:
@@ -140,12 +142,6 @@ def _interleaves(kernel: Kernel, machine: KernelMachine, vectors: int, lanes: in
     if epilogue is None or panel_parameters.places(kernel) is None:
         return False
     return ByteOutput.interleaves(kernel, epilogue, machine, vectors=vectors, lanes=lanes)
-
-
-def _lines_read(conv: Convolution, lines: int) -> list[int]:
-    """Return which lines of input a tile of so many lines reads, from the first on."""
-    down, apart = conv.strides[0], conv.dilation[0]
-    return sorted({line * down + ky * apart for line in range(lines) for ky in range(conv.kernel_height)})
 
 
 def _dots_written(conv: Convolution, lines: int, rows: int) -> int:
@@ -158,7 +154,7 @@ def _output_cycles(conv: Convolution, dot: DotProduct, vectors: int, tile: tuple
     """Model of an output of a tile: its dot products, its share of interleaved pixels, and to finish it."""
     lines, rows = tile
     places = [ByteTaps.of(conv, row) for row in range(rows)]
-    read = len(_lines_read(conv, lines))
+    read = len(byte_taps.lines_read(conv, lines))
     quads = len({quad for place in places for quad in place.quads})
     dot_products = vectors * conv.kernel_height * sum(len(place.quads) for place in places) * lines
     return (dot_products * dot.cycles + read * quads * _SHUFFLES) / (lines * rows) + _OUTPUT_CYCLES
@@ -182,7 +178,7 @@ def _bands(conv: Convolution, groups: tiling.Cut, dot: DotProduct) -> list[_Band
     splits = conv.kernel_height <= _SPLIT_TAPS and (dot.group > 1 or isinstance(dot, TapPairs))
     found = list[_Band]()
     for part in groups.parts:
-        read = _lines_read(conv, part.size)[-1] + 1
+        read = byte_taps.lines_read(conv, part.size)[-1] + 1
         for group in range(part.begin, part.end):
             first = part.at(group) * conv.strides[0] - conv.padding[0]
             inner = splits and first >= 0 and first + read <= conv.input_height
@@ -234,7 +230,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     )
 
 
-class _Line(NamedTuple):
+class _LineRead(NamedTuple):
     """A line of input that a tile reads: which one of them it is, where its bytes begin, and from which channel on."""
 
     below: int
@@ -297,14 +293,14 @@ class _ByteDepthwise:
             sums = self._output.begun(lines * run.size, self._panels.vectors, lanes, indices)
         self._panels.begin(sums, self._arrays[1], panel)
         weights = emit.named(panel * self._panels.panel_bytes)
-        for below in _lines_read(conv, lines):
+        for below in byte_taps.lines_read(conv, lines):
             line = y * conv.strides[0] + (below - conv.padding[0])
             last = (conv.height - lines) * conv.strides[0] + below - conv.padding[0]
             always = band.inner or (below >= conv.padding[0] and last < conv.input_height)
             for at, inside in self._read(line, always=always):
                 pixel = (batch * conv.input_height + at) * conv.input_width + x * conv.strides[1] - conv.padding[1]
                 source = emit.named(pixel * conv.input_channels + channel)
-                self._add_line(sums, run, _Line(below, source, inside, channel), weights)
+                self._add_line(sums, run, _LineRead(below, source, inside, channel), weights)
         target = emit.named(((batch * conv.height + y) * conv.width + x) * conv.channels + channel)
         for row in range(sums.rows):
             down, across = divmod(row, run.size)
@@ -330,7 +326,7 @@ class _ByteDepthwise:
         if always:
             yield line, None
 
-    def _add_line(self, sums: emit.Accumulators, run: TapRun, read: _Line, weights: Any) -> None:
+    def _add_line(self, sums: emit.Accumulators, run: TapRun, read: _LineRead, weights: Any) -> None:
         """Add a line of input to all lines of the tile that it reaches."""
         conv, dot, lanes = self._conv, self._panels.dot, self._panels.lanes
         if isinstance(dot, TapPairs) or isinstance(self._taps, PlainTaps):
@@ -358,7 +354,7 @@ class _ByteDepthwise:
                 for v, taps in enumerate(self._panels.read(self._arrays[1], line)):
                     dot.add(sums, row, v, interleaved[quad][v], taps)
 
-    def _add_taps(self, dot: TapPairs, sums: emit.Accumulators, run: TapRun, read: _Line, weights: Any) -> None:
+    def _add_taps(self, dot: TapPairs, sums: emit.Accumulators, run: TapRun, read: _LineRead, weights: Any) -> None:
         """Add a line pixel by pixel, without interleaving."""
         conv, width, pixels = self._conv, self._panels.width, dict[int, Any]()
         for row in range(sums.rows):
@@ -374,7 +370,7 @@ class _ByteDepthwise:
             taps = [emit.vector(self._arrays[1], first + kx * width, width) for kx in range(conv.kernel_width)]
             dot.add_taps(sums, row, [pixels[pixel] for pixel in places], taps)
 
-    def _pixel(self, run: TapRun, line: _Line, pixel: int) -> Any:
+    def _pixel(self, run: TapRun, line: _LineRead, pixel: int) -> Any:
         """Return the bytes of a pixel of a line in the order that interleaving wants; what no tap meets may be any."""
         width, conv = self._panels.width, self._conv
         padding = tirx.Broadcast(tirx.const(self._outside & 0xFF, "uint8"), width)
