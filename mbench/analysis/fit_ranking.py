@@ -15,6 +15,8 @@ CONFIDENCE = 0.95
 """Of the interval of a prediction."""
 _DEVIATIONS = statistics.NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 """That its ends are from its middle."""
+DISTURBED = "~"
+"""Stands before a figure of which every session was disturbed."""
 _FIELDS = {"latency": "latency_s", "memory": "memory_bytes", "weights": "weight_bytes", "energy": "energy_j"}
 
 
@@ -48,7 +50,7 @@ def verdict(
         if found is None:
             unknown = True
             continue
-        low, high = _ends(found) if found.basis == "predicted" or not settled else (found.value, found.value)
+        low, high = ends(found) if found.basis == "predicted" or not settled else (found.value, found.value)
         if low > limit:
             over.append(name)
         elif high > limit:
@@ -62,7 +64,8 @@ def verdict(
     return (None if unknown or candidate.failure is not None else True), ()
 
 
-def _ends(found: CostEstimate) -> tuple[float, float]:
+def ends(found: CostEstimate) -> tuple[float, float]:
+    """Return between what limits a figure lies; both are the figure where that is not known."""
     return found.value if found.low is None else found.low, found.value if found.high is None else found.high
 
 
@@ -78,21 +81,21 @@ def probably_fits(candidate: CandidateResult, limits: DeviceLimits) -> bool:
 
 def _likely_most(found: CostEstimate) -> float:
     """Return a figure with a standard deviation on top: five of six predictions are below that."""
-    high = _ends(found)[1]
+    high = ends(found)[1]
     return found.value * (high / found.value) ** (1 / _DEVIATIONS) if found.value > 0 else high
 
 
 def close_calls(candidate: CandidateResult, limits: DeviceLimits) -> tuple[str, ...]:
     """Return the limits that lie within the interval of a figure that is no prediction, in words; mostly none."""
     return tuple(
-        f"{name} {SHOWN[name](found.value)} is {_close_call(found, name)}: {_may_be(found)}"
+        f"{name} {mark(candidate, name)}{SHOWN[name](found.value)} is {_close_call(found, name)}: {_may_be(found)}"
         for name, limit in limits_of(limits).items()
         if (found := candidate.estimate(name)) is not None and _is_close(found, limit)
     )
 
 
 def _is_close(found: CostEstimate, limit: float) -> bool:
-    low, high = _ends(found)
+    low, high = ends(found)
     return found.basis != "predicted" and low < high and low <= limit <= high
 
 
@@ -101,10 +104,10 @@ def _may_be(found: CostEstimate) -> str:
 
 
 def _close_call(found: CostEstimate, name: str) -> str:
-    ends = units.ranged(_ends(found), SHOWN[name])
+    spread = units.ranged(ends(found), SHOWN[name])
     if found.basis == "measured":
-        return f"within the noise of the limit ({ends})"
-    return f"nearer to the limit than the target's model is exact ({ends})"
+        return f"within the noise of the limit ({spread})"
+    return f"nearer to the limit than the target's model is exact ({spread})"
 
 
 def ordered(candidates: Iterable[CandidateResult], objective: str) -> list[CandidateResult]:
@@ -157,11 +160,11 @@ def _excess(candidate: CandidateResult, limits: DeviceLimits) -> Iterator[str]:
         yield f"it could not be measured: {candidate.failure}"
     for name, limit in limits_of(limits).items():
         found = candidate.estimate(name)
-        if found is not None and (_ends(found)[0] if found.basis == "predicted" else found.value) > limit:
-            about = "about " if found.basis == "predicted" else ""
-            show = SHOWN[name]
+        if found is not None and (ends(found)[0] if found.basis == "predicted" else found.value) > limit:
+            about, show = mark(candidate, name), SHOWN[name]
             close = f", {_close_call(found, name)}" if _is_close(found, limit) else ""
-            yield f"{name} {about}{show(found.value)} > {show(limit)}{close}"
+            spread = _between(found, name) if about == DISTURBED and not close else ""
+            yield f"{name} {about}{show(found.value)}{spread} > {show(limit)}{close}"
     accuracy = candidate.accuracy.top1_percent
     if limits.accuracy_percent is not None:
         if accuracy is None:
@@ -173,27 +176,45 @@ def _excess(candidate: CandidateResult, limits: DeviceLimits) -> Iterator[str]:
 def use(candidate: CandidateResult, limits: DeviceLimits) -> tuple[str, ...]:
     """Return what a candidate has of each limit, in words: `latency about 1.93 ms (1.80 to 2.05 ms) of 2.00 ms`."""
     return tuple(
-        f"{name} {'about ' if found.basis == 'predicted' else ''}{SHOWN[name](found.value)}{_between(found, name)} "
-        f"of {SHOWN[name](limit)}"
+        f"{name} {mark(candidate, name)}{SHOWN[name](found.value)}{_between(found, name)} of {SHOWN[name](limit)}"
         for name, limit in limits_of(limits).items()
         if (found := candidate.estimate(name)) is not None
     )
 
 
+def mark(candidate: CandidateResult, name: str) -> str:
+    """Return what stands before a figure in words: that it is predicted, or was disturbed; mostly nothing."""
+    found = candidate.estimate(name)
+    if found is not None and found.basis == "predicted":
+        return "about "
+    return disturbed_mark(candidate, name)
+
+
+def disturbed_mark(candidate: CandidateResult, name: str) -> str:
+    """Return `~` for a figure that was measured while something disturbed it, else nothing."""
+    found = candidate.estimate(name)
+    return DISTURBED if found is not None and found.basis == "measured" and candidate.disturbed else ""
+
+
 def _between(found: CostEstimate, name: str) -> str:
-    low, high = _ends(found)
+    low, high = ends(found)
     return f" ({units.ranged((low, high), SHOWN[name])})" if low < high else ""
 
 
 def nearest(candidates: Sequence[CandidateResult], limits: DeviceLimits) -> tuple[CandidateResult, float] | None:
-    """Return the candidate whose worst excess is the least, and that excess as a factor; None where none is known."""
-    found = [(each, worst) for each in candidates if (worst := _worst(each, limits)) is not None]
+    """Return the candidate whose worst excess is the least, and that excess as a factor; None where none is known.
+
+    Where of none all is known that is limited, what is known to exceed a limit decides.
+    """
+    known = [each for each in candidates if len(share_used(each, limits)) == len(limits_of(limits))]
+    compared = known or [each for each in candidates if each.fits is False]
+    found = [(each, worst) for each in compared if (worst := _worst(each, limits)) is not None]
     return min(found, key=lambda pair: pair[1], default=None)
 
 
 def _worst(candidate: CandidateResult, limits: DeviceLimits) -> float | None:
     shares = share_used(candidate, limits)
-    if candidate.failure is not None or len(shares) < len(limits_of(limits)):
+    if candidate.failure is not None:
         return None
     factors = list(shares.values())
     if limits.accuracy_percent is not None:

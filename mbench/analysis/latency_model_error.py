@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import functools
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 
@@ -78,6 +79,18 @@ def typical(target: Target, compared: Sequence[Compared] | None = None) -> float
     own = [abs(each.error) for each in every if each.kind == PUBLISHED and each.core == core]
     found = own or [abs(each.error) for each in every if each.kind == MEASURED]
     return statistics.median(found) if found else None
+
+
+def widest(target: Target, compared: Sequence[Compared] | None = None) -> tuple[float, float]:
+    """Return the least and the largest error that is known of the model, as shares of what was measured.
+
+    Those against what is published of the target's core, and against what was measured. A model that was compared with
+    nothing may be off by any share.
+    """
+    every = known() if compared is None else compared
+    core = str(target.tvm.get("mcpu"))
+    found = [each.error for each in every if each.kind == MEASURED or each.core == core]
+    return (min(found), max(found)) if found else (-1.0, math.inf)
 
 
 def _parts(target: Target, compared: Sequence[Compared]) -> Iterator[str]:

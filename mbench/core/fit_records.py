@@ -152,9 +152,12 @@ class FitRecord(Strict, frozen=True, kw_only=True):
     """The best one first."""
     certain: bool
     """Whether every better candidate is known not to fit, but for gains of less than 0.25 points by interpolated
-    accuracies; else the time was over before."""
+    accuracies; else the time was over before, or `doubts` has the reason."""
+    doubts: Texts = ()
+    """What the answer hangs on: latencies of the target's model within its known error, or disturbed ones; and what
+    would decide it. In words."""
     open: Texts = ()
-    """Networks that might be better, and were not measured for want of time."""
+    """Networks that might be better, and were not measured, or not well enough, for want of time."""
     nearest: Text = ""
     """Where nothing fits: how near the nearest comes; where the time was over before: what probably fits. In words."""
     quality: PredictionQuality | None = None

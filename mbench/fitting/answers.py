@@ -74,7 +74,17 @@ def nearest(candidates: Sequence[CandidateResult], limits: DeviceLimits) -> str:
     needs = "; ".join(fit_ranking.excess(best, limits))
     shares = fit_ranking.share_used(best, limits).values()
     over = f", over a limit by {units.percent(factor - 1)}" if factor == max(shares, default=0.0) else ""
-    return f"the nearest is {best.network.name}{over}: {needs}"
+    return f"the nearest is {best.network.name}{over}: {needs}{_alone(candidates, limits)}"
+
+
+def _alone(candidates: Sequence[CandidateResult], limits: DeviceLimits) -> str:
+    """Return which limit rules every candidate out by itself, whatever the latencies are; empty: none does."""
+    held = [each for each in candidates if each.failure is None]
+    names = [name for name in fit_ranking.limits_of(limits) if name != "latency"]
+    found = [name for name in names if all(name in each.over for each in held)]
+    if not found or len(held) < 2 or len(fit_ranking.limits_in_words(limits)) < 2:
+        return ""
+    return f"; {found[0]} alone rules out all {len(held)} candidates"
 
 
 def likely(candidates: Sequence[CandidateResult], limits: DeviceLimits) -> str:

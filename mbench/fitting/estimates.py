@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
-from mbench.analysis import disturbances, fit_ranking
+from mbench.analysis import disturbances, fit_certainty, fit_ranking
 from mbench.analysis.accuracy import NetworkAccuracy
 from mbench.core import stats
 from mbench.core.fit_records import CandidateAccuracy, CandidateResult, CostEstimate, DeviceLimits, PredictionQuality
@@ -22,8 +22,6 @@ _TIMED_NOISE, _COUNTED_NOISE = 0.02, 0.002
 _USUAL_PLAN, _WIDEST_PLAN = 1.2, 4.0
 """What a compiler plans over the bound that shapes give, where it has not been seen: usually, and at most."""
 _MARGIN = 0.05
-_FEWEST_QUIET = 3
-"""Networks without a disturbance from which on the others are not learnt from."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,7 +79,7 @@ def made(
 def _model(known: Mapping[str, Observed], groups: Mapping[str, str], quantity: str) -> NetworkModel | None:
     networks, noises = [], []
     quiet = {name: each for name, each in known.items() if not each.disturbed}
-    for name, each in (quiet if len(quiet) >= _FEWEST_QUIET else known).items():
+    for name, each in (quiet if len(quiet) >= fit_certainty.FEWEST_QUIET else known).items():
         group = groups.get(name, candidates_of.group(each.result.variant))
         found = observations.network(each, group, quantity)
         if found is not None:
@@ -94,7 +92,7 @@ def _quality(model: NetworkModel | None, groups: Collection[str]) -> PredictionQ
     """Return how far predictions are off, of networks like the candidates where enough were seen, else of all."""
     mistakes = model.mistakes if model else ()
     own = [each for each in mistakes if each.group in groups]
-    errors = sorted(abs(each.error) for each in (own if len(own) >= _FEWEST_QUIET else mistakes))
+    errors = sorted(abs(each.error) for each in (own if len(own) >= fit_certainty.FEWEST_QUIET else mistakes))
     if not errors:
         return None
     return PredictionQuality(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from mbench.analysis import accuracy, accuracy_table
+from mbench.analysis import accuracy, accuracy_table, fit_certainty, latency_model_error
 from mbench.analysis.accuracy import NetworkAccuracy
 from mbench.build import builders
 from mbench.build.places import LOCAL_PLACE, BuildPlace
@@ -26,7 +26,7 @@ from mbench.core.records import Record, Variant
 from mbench.core.run_options import RunOptions
 from mbench.core.version import VERSION
 from mbench.devices import registry
-from mbench.fitting import answers, candidates
+from mbench.fitting import answers, candidates, search
 from mbench.fitting.budget import Budget
 from mbench.fitting.candidates import NetworkCandidate
 from mbench.fitting.observations import Observations
@@ -243,6 +243,7 @@ def _record(
 ) -> FitRecord:
     known = found.estimates.candidates
     answered = answers.answers(known, question.limits, found.sure)
+    doubts = _doubts(job, question, found, answered[0].network if answered else None)
     now = datetime.datetime.now(datetime.UTC)
     return FitRecord(
         run_id=job.path.stem,
@@ -257,10 +258,22 @@ def _record(
         minimize=question.objective,
         candidates=known,
         answers=answered,
-        certain=found.certain,
+        certain=found.certain and not doubts,
+        doubts=doubts,
         open=found.open,
         nearest="" if answered else (answers.nearest if found.certain else answers.likely)(known, question.limits),
         quality=found.estimates.quality,
         methods={**METHODS, **seen.methods},
         wall_s=wall_s,
     )
+
+
+def _doubts(job: Job, question: Question, found: FitOutcome, best: str | None) -> tuple[str, ...]:
+    """Return what the answer hangs on that is not certain, where nothing is left to measure here."""
+    if not found.certain:
+        return ()
+    modelled = device_kinds.of(job.device).counts_only
+    return fit_certainty.doubts(
+        search.slots(found.estimates.candidates)[0], best, question.limits, question.objective,
+        latency_model_error.widest(job.target) if modelled else None,
+    )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mbench.analysis import fit_ranking
+from mbench.analysis import fit_certainty, fit_ranking
 from mbench.core import fit_files, names, plain
 from mbench.core.fit_records import FitRecord
 from mbench.page import charts, figures_fit, fit_view, result_page, single_file
@@ -32,7 +32,7 @@ def render(record: FitRecord, *, measured: str | None = None, plotlyjs: PlotlyJs
         drawn={"trade_offs": _trade_offs(view), "grids": tuple(_grids(view))},
         said={
             "view": view, "record": view.record, "fit": fit_view, "limits_of": fit_ranking.limits_of,
-            "shares_of": fit_ranking.share_used,
+            "shares_of": fit_ranking.share_used, "why_uncertain": fit_certainty.why_uncertain,
         },
         download=single_file.download(
             f"fit-{names.component(record.run_id)}.json", "application/json", fit_files.encode(record)

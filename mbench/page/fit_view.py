@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from mbench.analysis import fit_ranking, labels
+from mbench.analysis import fit_certainty, fit_ranking, labels
 from mbench.analysis.fit_ranking import SHOWN
 from mbench.core import units
 from mbench.core.fit_records import Answer, CandidateAccuracy, CandidateResult, CostEstimate, FitRecord
@@ -165,12 +165,12 @@ def _question(record: FitRecord) -> str:
 
 def _headline(record: FitRecord, answers: tuple[AnswerRow, ...]) -> str:
     if not answers:
-        return "Nothing fits." if record.certain else "Nothing that fits was found yet."
+        return fit_certainty.nothing(record)
     best = answers[0].row.result
-    sure = "that fits" if record.certain else "found so far that fits"
+    sure = fit_certainty.so_far(record)
     figures = [f"{top1(best.accuracy)} top-1"] if best.accuracy.top1_percent is not None else []
     if best.latency_s is not None:
-        figures.append(units.seconds(best.latency_s.value))
+        figures.append(f"{fit_ranking.disturbed_mark(best, 'latency')}{units.seconds(best.latency_s.value)}")
     return f"{best.network.name} {_OBJECTIVES[record.minimize][0]} {sure}: {', '.join(figures)}"
 
 
@@ -184,7 +184,8 @@ def certainty(record: FitRecord) -> str:
         what = f"every candidate that is predicted to need less {record.minimize} was measured or does not fit"
     if record.answers and record.minimize != "accuracy":
         return f"{what}."
-    how = f"{what}, from its measurement or from a prediction whose whole interval exceeds a limit."
+    seen = "from its measurement or from a prediction whose whole interval exceeds a limit"
+    how = f"{what}, {fit_certainty.by_disturbed(record) or seen}."
     near = "One that would gain less than 0.25 points by an interpolated accuracy was not looked for."
     return f"{how} {near}" if record.minimize == "accuracy" else how
 

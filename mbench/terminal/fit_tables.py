@@ -8,12 +8,18 @@ import msgspec
 from rich.console import RenderableType
 from rich.table import Table
 
-from mbench.analysis import disturbances, fit_ranking
+from mbench.analysis import disturbances, fit_certainty, fit_ranking
 from mbench.core import record_files, units
-from mbench.core.fit_records import Answer, CandidateResult, CostEstimate, FitRecord, PredictionQuality
+from mbench.core.fit_records import Answer, CandidateResult, FitRecord, PredictionQuality
 from mbench.core.progress import Note
 from mbench.terminal.listings import Listing
 from mbench.terminal.table import BrokenName, Paragraph, ruled, text
+
+_PREDICTIONS = (
+    "Interval: of a predicted latency, 95 % of predictions lie within it; of a measured one, that of the median, by "
+    "its sessions; of a counted one, the median error of the target's model. Memory: weights, activations, workspace. "
+    "~: a latency that was disturbed, an accuracy that is interpolated."
+)
 
 
 def listing(found: FitRecord) -> Listing:
@@ -23,21 +29,19 @@ def listing(found: FitRecord) -> Listing:
 
 def predictions(found: Sequence[CandidateResult], quality: PredictionQuality | None) -> Listing:
     """Return what networks cost or would cost, as a table and as data."""
-    table = ruled("", ("network", "latency", "interval"), ("memory", "top-1"))
+    table = ruled("", ("network", "latency", "interval", "basis"), ("memory", "top-1"))
     for each in found:
         latency = each.latency_s
         interval = units.NOT_AVAILABLE
         if latency is not None and latency.low is not None and latency.high is not None:
             ends, unit = units.together((latency.low, latency.high))
             interval = f"{ends[0]} to {ends[1]} {unit}"
-        elif latency is not None:
-            interval = latency.basis
         _add_row(
-            table, each.network.name, units.seconds(latency.value if latency else None), interval,
-            _cell(each.estimate("memory"), None, "memory"), _top1(each),
+            table, each.network.name, _cell(each, None, "latency"), interval,
+            latency.basis if latency else units.NOT_AVAILABLE, _cell(each, None, "memory"), _top1(each),
         )  # fmt: skip
     parts: list[RenderableType] = [table, Paragraph(_quality(quality))]
-    parts.append(Paragraph("Interval: 95 % of a prediction. Memory: weights, activations, workspace. ~: interpolated."))
+    parts.append(Paragraph(_PREDICTIONS))
     data = {"networks": msgspec.to_builtins(tuple(found)), "quality": msgspec.to_builtins(quality)}
     return Listing(parts, record_files.rounded(data))
 
@@ -69,8 +73,8 @@ def _parts(found: FitRecord) -> Iterator[RenderableType]:
         for answer in found.answers:
             yield from map(Paragraph, _of_answer(answer, by_name))
     else:
-        what = "Nothing fits." if found.certain else "Nothing that fits was found yet."
-        yield Paragraph(what + (f" {found.nearest[:1].upper()}{found.nearest[1:]}." if found.nearest else ""))
+        nearest = f" {found.nearest[:1].upper()}{found.nearest[1:]}." if found.nearest else ""
+        yield Paragraph(fit_certainty.nothing(found) + nearest)
     yield from map(Paragraph, _notes(found))
 
 
@@ -95,17 +99,18 @@ def _table(found: FitRecord, by_name: dict[str, CandidateResult]) -> Table:
     limits = fit_ranking.limits_of(found.limits)
     for answer in found.answers:
         each = by_name[answer.network]
-        cells = [_cell(each.estimate(name), limits.get(name), name) for name in shown]
+        cells = [_cell(each, limits.get(name), name) for name in shown]
         mark = "*" if each.disturbed else ""
         _add_row(table, f"{each.network.name}{mark}", _top1(each), *cells)
     return table
 
 
-def _cell(figure: CostEstimate | None, limit: float | None, name: str) -> str:
+def _cell(candidate: CandidateResult, limit: float | None, name: str) -> str:
+    figure = candidate.estimate(name)
     if figure is None:
         return units.NOT_AVAILABLE
     share = "" if limit is None else f" {units.percent(figure.value / limit, 0).replace(' ', '')}"
-    return f"{fit_ranking.SHOWN[name](figure.value)}{share}"
+    return f"{fit_ranking.disturbed_mark(candidate, name)}{fit_ranking.SHOWN[name](figure.value)}{share}"
 
 
 def _top1(each: CandidateResult) -> str:
@@ -129,11 +134,7 @@ def _of_answer(answer: Answer, by_name: dict[str, CandidateResult]) -> Iterator[
 
 
 def _notes(found: FitRecord) -> Iterator[str]:
-    bases = {each.latency_s.basis for each in found.candidates if each.latency_s is not None}
-    known = sum(each.latency_s is not None and each.latency_s.basis != "predicted" for each in found.candidates)
-    how = "counted, and timed by the target's model" if "counted" in bases else "measured"
-    above = " (all of those above)" if found.answers else ""
-    yield f"{_count(len(found.candidates))}, {known} of them {how}{above}. The rest is predicted."
+    yield _known(found)
     yield _quality(found.quality)
     if (model := found.methods.get("latency model")) is not None:
         yield f"The target's model of latency: {model}."
@@ -146,10 +147,24 @@ def _notes(found: FitRecord) -> Iterator[str]:
         yield f"*: every session was disturbed: {what}. Measure again on a quiet machine."
     yield "Percent: the share of a limit that is used. Memory: weights, activations, workspace."
     if not found.certain:
-        some = ", ".join(found.open[:3])
-        more = f" and {len(found.open) - 3} more" if len(found.open) > 3 else ""
-        what = f"{some or 'all'}{more}"
-        yield f"Not certain: the search ended before {what} could be measured; the same command goes on."
+        yield f"Not certain: {fit_certainty.why_uncertain(found)}"
+    elif how := fit_certainty.by_disturbed(found):
+        yield f"Certain {how}."
+
+
+def _known(found: FitRecord) -> str:
+    """Return how many candidates were measured, how many of those well, and how the others are known."""
+    known = [each for each in found.candidates if each.latency_s and each.latency_s.basis != "predicted"]
+    every = _count(len(found.candidates))
+    if not known:
+        return f"{every}, 0 of them measured{': none had to be' if found.certain else ''}. All are predicted."
+    counted = any(each.latency_s and each.latency_s.basis == "counted" for each in known)
+    how = "counted, and timed by the target's model" if counted else "measured"
+    above = " (all of those above)" if found.answers else ""
+    hit = sum(bool(each.disturbed) for each in known)
+    disturbed = f" {hit} of {len(known)} were disturbed (~)." if hit else ""
+    rest = " The rest is predicted." if len(known) < len(found.candidates) else ""
+    return f"{every}, {len(known)} of them {how}{above}.{disturbed}{rest}"
 
 
 def _quality(quality: PredictionQuality | None) -> str:

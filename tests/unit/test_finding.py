@@ -122,20 +122,38 @@ def test_networks_of_unknown_accuracy_are_named() -> None:
     assert any("accuracy is not known: mobilenet_v1_0.25_32" in note for note in notes)
 
 
-def test_a_search_becomes_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Seen(Machine):
-        device = None
+class Seen(Machine):
+    device = None
 
-        def __init__(self, _job: Job, _wanted: object) -> None:
-            super().__init__()
+    def __init__(self, _job: Job, _wanted: object) -> None:
+        super().__init__()
 
-        def as_record(self, _names: object) -> None:
-            return None
+    def as_record(self, _names: object) -> None:
+        return None
 
+
+@pytest.mark.parametrize(("limit_s", "fits"), [(0.02, True), (0.6e-3, False)])
+def test_modelled_latencies_near_a_limit_make_nothing_certain(
+    monkeypatch: pytest.MonkeyPatch, limit_s: float, fits: bool
+) -> None:
     monkeypatch.setattr(finding, "Observations", Seen)
-    job, question = prepared(["mobilenet_v1"])
+    job, question = prepared(["mobilenet_v1"], max_latency_s=limit_s)
+    options = FitOptions(max_latency_s=limit_s)
+    found, *_ = finding.find(job, question, ["mobilenet_v1"], options, silent, search.unheard)
+    assert bool(found.answers) is fits
+    assert not found.certain
+    assert found.open == ()
+    [doubt] = found.doubts
+    assert "measuring on the device decides (--device rpc://HOST:PORT)" in doubt
+    assert doubt.startswith("mobilenet_v1_1.0_224 may exceed the limit: " if fits else "mobilenet_v1_0.25_128")
+    assert fits or " may fit: " in doubt
+
+
+def test_a_search_becomes_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finding, "Observations", Seen)
+    job, question = prepared(["mobilenet_v1"], max_latency_s=0.2)
     found, measured, interrupted = finding.find(
-        job, question, ["mobilenet_v1"], FitOptions(max_latency_s=0.02), silent, search.unheard
+        job, question, ["mobilenet_v1"], FitOptions(max_latency_s=0.2), silent, search.unheard
     )
     assert measured is None
     assert not interrupted

@@ -162,3 +162,25 @@ def test_an_interval_that_is_too_wide_says_nothing() -> None:
     wide = candidate(SMALL, (1.03e-6, 955e-6, 888e-3), 60.0)
     assert not fit_ranking.probably_fits(wide, DeviceLimits(latency_s=2e-3))
     assert fit_ranking.probably_fits(wide, DeviceLimits()), "without a limit there is nothing to exceed"
+
+
+def test_a_disturbed_latency_is_marked_wherever_it_is_written() -> None:
+    hit = msgspec.structs.replace(measured((0.56e-3, 104e-3, 113e-3)), disturbed=("other work",))
+    limits = DeviceLimits(latency_s=0.5e-3)
+    assert fit_ranking.excess(hit, limits) == ("latency ~104 ms (560 \u00b5s to 113 ms) > 500 \u00b5s",)
+    assert fit_ranking.use(hit, limits)[0].startswith("latency ~104 ms (")
+    assert fit_ranking.close_calls(hit, LIMITS)[0].startswith("latency ~104 ms is within the noise")
+    assert fit_ranking.mark(hit, "weights") == ""
+    assert fit_ranking.mark(measured((1e-3, 2e-3, 3e-3)), "latency") == ""
+
+
+def test_where_latencies_are_not_known_what_exceeds_another_limit_is_the_nearest() -> None:
+    limits = DeviceLimits(latency_s=1e-3, weight_bytes=3e6)
+    heavy = candidate(SMALL, None, 60.0)
+    fits, over = fit_ranking.verdict(heavy, limits)
+    heavy = msgspec.structs.replace(heavy, fits=fits, over=over)
+    assert over == ("weights",)
+    found = fit_ranking.nearest([heavy], limits)
+    assert found is not None
+    assert found[0] == heavy
+    assert found[1] == pytest.approx(4 / 3)

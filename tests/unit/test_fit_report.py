@@ -106,3 +106,11 @@ def test_write(tmp_path: Path) -> None:
     fit_report.write(tmp_path / "page.html", SOME, plotlyjs="directory")
     assert (tmp_path / single_file.plotly_file()).is_file()
     assert (tmp_path / "page.html").read_text(encoding="utf-8") == shared()
+
+
+def test_what_an_answer_hangs_on_is_said_first_and_nothing_is_called_certain() -> None:
+    found = msgspec.structs.replace(SOME, certain=False, open=(), doubts=("a may fit: modelled; a board decides",))
+    header = page(fit_report.render(found, plotlyjs="directory")).xpath("//header")[0].text_content()
+    assert "Not certain: a may fit: modelled; a board decides." in header
+    assert "Certain:" not in header
+    assert "is the most accurate that fits by what is known" in header

@@ -74,6 +74,8 @@ def test_where_nothing_fits_the_nearest_is_named() -> None:
 
 def test_what_is_open_is_named() -> None:
     found = fit_factory.record(certain=False)
+    predicted = next(each for each in found.candidates if each.latency_s and each.latency_s.basis == "predicted")
+    found = msgspec.structs.replace(found, open=(predicted.network.name,))
     assert f"Not certain: the search ended before {found.open[0]} could be measured" in words(found)
 
 
@@ -131,3 +133,56 @@ def test_another_batch_than_one_is_said() -> None:
     change = msgspec.structs.replace
     eight = tuple(change(each, network=change(each.network, batch=8)) for each in found.candidates)
     assert "1 thread, batch 8: latency at most" in words(change(found, candidates=eight))
+
+
+def disturbed(found: FitRecord) -> FitRecord:
+    every = tuple(
+        msgspec.structs.replace(each, disturbed=("other work",))
+        if each.latency_s and each.latency_s.basis == "measured"
+        else each
+        for each in found.candidates
+    )
+    return msgspec.structs.replace(found, candidates=every)
+
+
+def test_disturbed_figures_are_marked_and_counted() -> None:
+    found = disturbed(fit_factory.record())
+    [row] = [each for each in found.candidates if each.network.name == found.answers[0].network]
+    assert row.latency_s is not None
+    text = words(found)
+    assert f"~{units.seconds(row.latency_s.value)} " in text
+    assert "8 of them measured (all of those above). 8 of 8 were disturbed (~). The rest is predicted." in text
+    assert "Certain by disturbed figures, whose intervals all lie on one side of the limit." in text
+    assert "were disturbed" not in words(fit_factory.record())
+
+
+def test_nothing_is_the_rest_where_all_or_none_was_measured() -> None:
+    found = fit_factory.record()
+    every = tuple(each for each in found.candidates if each.latency_s and each.latency_s.basis == "measured")
+    text = words(fit_factory.record(every))
+    assert "8 candidates, 8 of them measured (all of those above)." in text
+    assert "The rest" not in text
+    none = tuple(each for each in found.candidates if each not in every)
+    text = words(msgspec.structs.replace(found, candidates=none, answers=()))
+    assert "12 candidates, 0 of them measured: none had to be. All are predicted." in text
+
+
+def test_what_an_answer_hangs_on_is_said_instead_of_being_certain() -> None:
+    limits = DeviceLimits(latency_s=1e-6)
+    found = fit_factory.record(fit_factory.grid(limits=limits), limits=limits, certain=False)
+    text = words(msgspec.structs.replace(found, open=(), doubts=("it may fit: a model; a board decides",)))
+    assert "Nothing fits, but that is not certain." in text
+    assert "Not certain: it may fit: a model; a board decides." in text
+
+
+def test_predictions_say_what_is_measured_and_mark_what_was_disturbed() -> None:
+    found = disturbed(fit_factory.record())
+    [row, *_] = [each for each in found.candidates if each.disturbed]
+    assert row.latency_s is not None
+    wide = msgspec.structs.replace(row.latency_s, low=0.5 * row.latency_s.value, high=2 * row.latency_s.value)
+    text = " ".join(
+        printed(*fit_tables.predictions((msgspec.structs.replace(row, latency_s=wide),), None).parts).split()
+    )
+    assert f" ~{units.seconds(row.latency_s.value)} " in text
+    assert " measured " in text
+    assert "of a measured one, that of the median, by its sessions" in text

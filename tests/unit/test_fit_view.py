@@ -86,3 +86,13 @@ def test_figures_say_whether_they_are_predicted() -> None:
 def test_sources_are_counted() -> None:
     [(source, setting, count)] = fit_view.of_record(fit_factory.record()).sources
     assert (source, setting, count) == ("arXiv:1801.04381, table 4", "TensorFlow-Slim checkpoints", 20)
+
+
+def test_disturbed_figures_are_marked_in_the_headline_and_in_what_is_certain() -> None:
+    found = fit_factory.record()
+    every = tuple(msgspec.structs.replace(each, disturbed=("other work",)) for each in found.candidates)
+    hit = msgspec.structs.replace(found, candidates=every)
+    best = fit_view.of_record(found).answers[0].row.result.latency_s
+    assert best is not None
+    assert fit_view.of_record(hit).headline.endswith(f", ~{fit_view.figure(best, 'latency')}")
+    assert "by disturbed figures, whose intervals all lie on one side" in fit_view.certainty(hit)

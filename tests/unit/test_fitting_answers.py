@@ -100,3 +100,14 @@ def test_an_accuracy_that_none_has_is_the_reason(accuracy: float) -> None:
     said = answers.nearest(found, limits)
     assert "top-1" in said
     assert "over a limit" not in said
+
+
+def test_where_nothing_was_measured_the_limit_that_rules_all_out_is_said() -> None:
+    limits = DeviceLimits(latency_s=2.9e-3, memory_bytes=1e5)
+    heavy = [msgspec.structs.replace(each, latency_s=None, fits=False, over=("memory",)) for each in FOUND]
+    said = answers.nearest(heavy, limits)
+    assert said.startswith("the nearest is mobilenet_v1_0.25_128, over a limit by ")
+    assert "memory" in said
+    assert said.endswith(f"> 100 kB; memory alone rules out all {len(FOUND)} candidates")
+    mixed = [msgspec.structs.replace(heavy[0], over=("latency",)), *heavy[1:]]
+    assert "alone" not in answers.nearest(mixed, limits)

@@ -112,3 +112,15 @@ def test_what_ships_is_what_the_model_says_of_the_kept_counts() -> None:
         assert ships[key] == pytest.approx(seconds, rel=2e-3), "renew with: python benchmarks/latency_model.py --write"
     assert benchmark.reached(kept)
     assert pytest.approx(benchmark.call_cycles(kept), rel=0.03) == latency_model.CALL_CYCLES
+
+
+def test_the_widest_error_is_of_all_that_was_measured_and_of_the_core() -> None:
+    found = [
+        compared(modelled_s=0.142),
+        compared(PUBLISHED, core="cortex-a72", modelled_s=0.127),
+        compared(PUBLISHED, core="cortex-a72", threads=4, modelled_s=0.055),
+        compared(PUBLISHED, core="cortex-a53", modelled_s=0.9),
+    ]
+    assert latency_model_error.widest(A72, found) == pytest.approx((-0.45, 0.42))
+    assert latency_model_error.widest(A78, found) == pytest.approx((0.42, 0.42))
+    assert latency_model_error.widest(A72, []) == (-1.0, float("inf"))
