@@ -65,8 +65,10 @@ COMMANDS = {
     "json": Command(("show", "BAD", "--json"), (0, 2), json=True),
     "report": Command(("report", "BAD", "-o", "page.html", "--plotlyjs", "directory"), (0, 2)),
     "report of two": Command(("report", "GOOD", "BAD", "-o", "page.html", "--plotlyjs", "directory"), (0, 2)),
-    "compare": Command(("compare", "GOOD", "BAD", "--json", "--markdown", "m.md", "--html", "c.html"), (0, 2), True),
-    "compare base": Command(("compare", "BAD", "GOOD"), (0, 2)),
+    "compare": Command(
+        ("compare", "GOOD", "BAD", "--json", "--markdown", "m.md", "--html", "c.html"), (0, 2, 3, 4), json=True
+    ),
+    "compare base": Command(("compare", "BAD", "GOOD"), (0, 2, 3, 4)),
     "gate": Command(("gate", "GOOD", "BAD", "--json", *_GATE_FILES), (0, 1, 2, 3, 4), json=True),
     "gate base": Command(("gate", "BAD", "GOOD", "--annotations", *_GATE_FILES), (0, 1, 2, 3, 4)),
     "resume": Command(("run", "--resume", "BAD", "--json"), (0, 2, 4), json=True),
