@@ -23,11 +23,9 @@ from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import arm_output, lookup, x86_output
 from mbench.compile.schedules.cpu.rounded_sum import RoundedSum
 from mbench.compile.schedules.rule import Parameters
+from mbench.core import dtypes
 
 _FOUR = 4
-_TABLE = 256
-"""Numbers of a table."""
-_8_BITS = ("uint8", "int8")
 
 Indices = Callable[[int, int, Any], list[Any]]
 """(row, vector, lane) of a tile → the output's indices there."""
@@ -142,24 +140,41 @@ class ByteOutput:
 
     def _rounded(self, sums: emit.Accumulators, row: int, some: Sequence[int], indices: Indices, start: Any) -> None:
         """Write at most four registers of sums as bytes side by side, as Arm does it best."""
+        last, array = self._round(sums, row, some, indices)
+        arm_output.store(sums, row, some, last, array, self.target, start + some[0] * sums.lanes)
+
+    def _saturated(self, sums: emit.Accumulators, row: int, some: Sequence[int], indices: Indices, start: Any) -> None:
+        """Write one, two or four registers of sums as bytes side by side, as x86 does it best."""
+        last, array = self._round(sums, row, some, indices)
+        table = None
+        if array is not None:
+            table = lookup.Table(array=array, signed=last.dtype == "int8", by_halves=self.has_tables)
+        start = start + some[0] * sums.lanes
+        x86_output.store(sums, row, some, last, self.target, start, table, interleaved=self.interleaved)
+
+    def _round(
+        self, sums: emit.Accumulators, row: int, some: Sequence[int], indices: Indices
+    ) -> tuple[RoundedSum, Any]:
+        """Round registers of sums where they are; return how, and the array of the table that follows, or None."""
+        rounded = arm_output.rounded if self.on_arm else x86_output.rounded
         last, table = None, None
         for v in some:
             with emit.lanes_of(sums.lanes) as lane:
                 found = self._split(sums.element(row, v, lane), indices(row, v, lane), self.load)
                 assert found is not None
-                last, table = RoundedSum.read(found.wide, found.dtype, short=found.short and self.halves), found.table
-                assert last is not None
-                sums.set(row, v, lane, arm_output.rounded(last))
+                short, table = found.short and (self.halves or not self.on_arm), found.table
+                last = RoundedSum.read(found.wide, found.dtype, short=short)
+                last = last or RoundedSum.whole(found.wide, found.dtype)
+                sums.set(row, v, lane, rounded(last))
         assert last is not None
-        array = None if table is None else self.load(table, [0]).source
-        arm_output.store(sums, row, some, last, array, self.target, start + some[0] * sums.lanes)
+        return last, None if table is None else self.load(table, [0]).source
 
     def _split(self, total: Any, places: Sequence[Any], load: LoadElement) -> _SaturatedSum | None:
         """Return the int32 that an output of 8 bits is made of by saturation; None for what is made otherwise."""
         looked: list[tuple[Any, Any, Any]] = []
 
         def loaded(source: Any, at: Sequence[Any]) -> Any:
-            if [int(extent) for extent in source.shape] != [_TABLE] or str(source.dtype) not in _8_BITS:
+            if not lookup.is_table(source.shape, str(source.dtype)):
                 return load(source, at)
             looked.append((tirx.Var("looked", str(source.dtype)), source, at[0]))
             return looked[-1][0]
@@ -171,24 +186,6 @@ class ByteOutput:
         if more or not variable.same_as(value):
             return None
         return _SaturatedSum.of(windows.uncast(windows.less(index)[0]), table)
-
-    def _saturated(self, sums: emit.Accumulators, row: int, some: Sequence[int], indices: Indices, start: Any) -> None:
-        """Write one, two or four registers of sums as bytes side by side, as x86 does it best."""
-        last, table = None, None
-        for v in some:
-            with emit.lanes_of(sums.lanes) as lane:
-                found = self._split(sums.element(row, v, lane), indices(row, v, lane), self.load)
-                assert found is not None
-                last, table = RoundedSum.read(found.wide, found.dtype, short=found.short), found.table
-                sums.set(row, v, lane, found.wide if last is None else x86_output.rounded(last))
-                last = last or RoundedSum.whole(found.wide, found.dtype)
-        assert last is not None
-        array = None if table is None else self.load(table, [0]).source
-        known = (
-            None if array is None else lookup.Table(array=array, signed=last.dtype == "int8", by_halves=self.has_tables)
-        )
-        start = start + some[0] * sums.lanes
-        x86_output.store(sums, row, some, last, self.target, start, known, interleaved=self.interleaved)
 
 
 def with_tables(
@@ -226,7 +223,7 @@ def table_cycles(kernel: Kernel, machine: KernelMachine, vectors: int, lanes: in
 def _lookups(kernel: Kernel, machine: KernelMachine, vectors: int, lanes: int) -> list[float | None]:
     """Return the cycles of each look at a table, of so many registers side by side; None: it is byte by byte."""
     given = zip(kernel.parameter_shapes, kernel.parameter_dtypes, strict=True)
-    if not any(shape == (_TABLE,) and dtype in _8_BITS for shape, dtype in given):
+    if not any(lookup.is_table(shape, dtype) for shape, dtype in given):
         return []
     if not machine.broadcasts_from_memory:
         return [None] if vectors % _FOUR else []
@@ -250,7 +247,7 @@ class _SaturatedSum(NamedTuple):
     @classmethod
     def of(cls, value: Any, table: Any) -> _SaturatedSum | None:
         """Return the int32 that a number of 8 bits is made of; None for one that is made otherwise."""
-        if not isinstance(value, prim.Cast) or str(value.ty) not in _8_BITS:
+        if not isinstance(value, prim.Cast) or str(value.ty) not in dtypes.EIGHT_BITS:
             return None
         clamped_first = _clamped_first(value.value)
         wide = _as_int32(value.value if clamped_first is None else clamped_first)

@@ -70,10 +70,9 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
             continue
         panels = -(-conv.channels // (vectors * lanes))
         cycles = conv.pixels * panels * _output_cycles(conv, dot, vectors, (lines, rows))
-        written = vectors if byte_taps.pixels_of(conv) == 1 else vectors * panels
-        cycles += _CODE_CYCLES * written * _dots_written(conv, lines, rows)
+        shared, written = (panels, 1) if byte_taps.pixels_of(conv) == 1 else (1, panels)
+        cycles += _CODE_CYCLES * vectors * written * _dots_written(conv, lines, rows)
         groups = conv.batch * tiling.even_parts(conv.height, lines)
-        shared = panels if byte_taps.pixels_of(conv) == 1 else 1
         grid = tiling.grids(groups, shared, cycles, conv.moved_bytes / 4, machine)[0]
         parameters = {"lines": lines, "rows": rows, "line_parts": grid.outer, "panel_parts": grid.inner}
         found.append((grid.cycles(cycles, conv.moved_bytes / 4), parameters))
@@ -137,11 +136,9 @@ def _ways(
 
 
 def _interleaves(kernel: Kernel, machine: KernelMachine, vectors: int, lanes: int) -> bool:
-    """Return whether the lanes of a panel may have its channels as interleaving leaves them."""
+    """Return whether results are written as well where the lanes of a panel have its channels as interleaving does."""
     epilogue = kernel.epilogue_of_sum
-    if epilogue is None or panel_parameters.places(kernel) is None:
-        return False
-    return ByteOutput.interleaves(kernel, epilogue, machine, vectors=vectors, lanes=lanes)
+    return epilogue is not None and ByteOutput.interleaves(kernel, epilogue, machine, vectors=vectors, lanes=lanes)
 
 
 def _dots_written(conv: Convolution, lines: int, rows: int) -> int:
@@ -206,9 +203,10 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         kernel, dot, channels=conv.channels, lanes=lanes, vectors=vectors, words=taps.words
     )  # fmt: skip
     ordered = None
-    if isinstance(taps, PackedTaps) and _interleaves(kernel, machine, vectors, lanes):
-        panels = dataclasses.replace(panels, order=tuple(dots.interleaved_channels(panels.width)))
-        ordered = PanelParameters.of(kernel, panels)
+    if _interleaves(kernel, machine, vectors, lanes):
+        order = tuple(dots.interleaved_channels(panels.width))
+        ordered = PanelParameters.of(kernel, dataclasses.replace(panels, order=order))
+    panels = ordered.panels if ordered else panels
     spread = SpreadBias.of(kernel, epilogue, panels, lines * rows)
     sizes, packs = byte_bias.packed_elements(panels, spread), byte_bias.packs(spread)
     if ordered:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.schedules import emit
+from mbench.core import dtypes
 
 _SIZE, _ROW = 256, 16
 _HALVES = 64
@@ -17,6 +19,11 @@ _ROWS = {16: "llvm.x86.ssse3.pshuf.b.128", 32: "llvm.x86.avx2.pshuf.b", 64: "llv
 """By how many bytes are looked up at once: the instruction that has a row of the table."""
 _HALVES_CYCLES, _ROWS_CYCLES = 6.0, 40.0
 """16 rows take a shuffle and a choice each."""
+
+
+def is_table(shape: Sequence[Any], dtype: str) -> bool:
+    """Return whether a parameter is a table: of one axis, with a number of 8 bits for each of 8 bits."""
+    return [int(extent) for extent in shape] == [_SIZE] and dtype in dtypes.EIGHT_BITS
 
 
 def takes(count: int) -> bool:

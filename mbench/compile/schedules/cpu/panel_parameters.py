@@ -16,12 +16,10 @@ import numpy as np
 from tvm import tirx
 
 from mbench.compile.kernel import Kernel
+from mbench.compile.schedules.cpu import lookup
 from mbench.compile.schedules.cpu.dots import WeightPanels
 from mbench.compile.schedules.rule import Packer
 from mbench.core import dtypes
-
-_TABLE = 256
-"""Numbers of a table, which is read by a value and not by place."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,8 +50,9 @@ class PanelParameters:
 def places(kernel: Kernel) -> tuple[int, ...] | None:
     """Return which parameters of a kernel are numbers of its channels; None where it reads others, but for tables.
 
-    A bias and multipliers, which are constants, are all that an integer layer has of such. What is computed may have
-    their shape, in an image of one pixel: as 8 bits, or as a second parameter of the type.
+    A table is read by a value, and not by place. A bias and multipliers, which are constants, are all that an
+    integer layer has of such. What is computed may have their shape, in an image of one pixel: as 8 bits, or as a
+    second parameter of the type.
     """
     epilogue, channels = kernel.epilogue_of_sum, kernel.parameter_shapes[-1][-1]
     if epilogue is None:
@@ -62,7 +61,7 @@ def places(kernel: Kernel) -> tuple[int, ...] | None:
     axes = [tirx.Var("i", "int32") for _ in kernel.parameter_shapes[-1]]
 
     def load(source: Any, at: Sequence[Any]) -> Any:
-        if [int(extent) for extent in source.shape] != [_TABLE] or str(source.dtype) not in dtypes.EIGHT_BITS:
+        if not lookup.is_table(source.shape, str(source.dtype)):
             read.append((source, at[-1]))
         return tirx.Var("element", str(source.dtype))
 

@@ -24,7 +24,7 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Epilogue, Matmul, float_bytes
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import matmul
+from mbench.compile.schedules.cpu import matmul, tile_loops
 from mbench.compile.schedules.cpu.strassen_layout import STEPS, SUMMED, StrassenSplit, StrassenStep, ranked, signed_sum
 from mbench.compile.schedules.rule import KernelPlan, Parameters
 
@@ -133,11 +133,9 @@ class _StrassenLayer:
                 with emit.loop(count) as own:
                     panel = emit.named(first + own)
                     packed = emit.named((first * len(STEPS) + number * count + own) * (split.depth * split.width))
-                    for part in cut.parts:
-                        low, many = emit.overlap(tile, tiles, part.begin, part.end, cut.count)
-                        with emit.loop(many) as turn:
-                            place = (emit.named(part.at(low + turn) - task.pair), low + turn - tile)
-                            self._tile(step, rows, task, place, (own, panel, packed), part.size)
+                    for start, size, at in tile_loops.shared(cut, tile, tiles):
+                        place = (emit.named(start - task.pair), at - tile)
+                        self._tile(step, rows, task, place, (own, panel, packed), size)
 
     def _task(self, tile: Any, tiles: Any) -> _PairTask:
         """Return a task: its pairs are rows that lie side by side, the first half of them and the second."""

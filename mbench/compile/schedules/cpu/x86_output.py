@@ -29,6 +29,8 @@ _PACKS = {
 
 def rounded(found: RoundedSum) -> Any:
     """Return the int32 that is narrowed: halves to even; what is far too small becomes the smallest int32."""
+    if str(found.value.ty) == "int32":
+        return found.value
     value = found.value if found.short else tirx.min(found.value, tirx.const(float(found.high - found.zero), "float32"))
     return tirx.call_llvm_pure_intrin("int32", "llvm.lrint", value)
 
